@@ -1,0 +1,5 @@
+//! Rows.
+
+use crate::rows;
+
+rows! {}

@@ -1,0 +1,39 @@
+//! AArch64 as a guest: decoding and lifting to jib's IR.
+//!
+//! The way of an instruction: [`decode`] finds its row in [`isa`]; the row's function in [`lift`]
+//! appends IR to the region; what IR cannot say is a helper (`helper.rs`). This crate knows no
+//! host, no device, no thread.
+#![forbid(unsafe_code)]
+
+pub mod cpu;
+pub mod decode;
+pub mod field;
+mod helper;
+pub mod isa;
+pub mod lift;
+pub mod pattern;
+
+use jib_ir::guest::{Fetch, Guest, Limit};
+use jib_ir::region::{Key, Region};
+use jib_ir::runtime::{Fault, Helper};
+use jib_ir::state::State;
+
+/// AArch64, user level.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct A64;
+
+impl Guest for A64 {
+    fn lift(&self, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
+        lift::lift(key, code, limit)
+    }
+
+    fn key(&self, state: &State) -> Key {
+        // FPCR bits that change an FP result; the others read as zero.
+        let mode = if state.fpcr() & cpu::FPCR_MODES != 0 { Key::FPCR_SET } else { 0 };
+        Key { pc: state.pc(), mode }
+    }
+
+    fn helpers(&self) -> &'static [Helper] {
+        helper::HELPERS
+    }
+}

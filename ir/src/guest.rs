@@ -1,0 +1,36 @@
+//! What a frontend owes the rest: lifting, and helpers.
+
+use crate::region::{Key, Region};
+use crate::runtime::{Fault, Helper};
+use crate::state::State;
+
+/// Reads guest code.
+pub trait Fetch {
+    /// The instruction word at `pc` (4-byte aligned).
+    fn word(&self, pc: u64) -> Result<u32, Fault>;
+}
+
+/// How far a lift may go.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Most guest instructions in the region.
+    pub insns: u32,
+    /// Most blocks in the region; 1 lifts a single block.
+    pub blocks: u32,
+}
+
+impl Limit {
+    /// One block, as the interpreter wants it.
+    pub const BLOCK: Limit = Limit { insns: 64, blocks: 1 };
+}
+
+/// A guest architecture.
+pub trait Guest: Send + Sync + 'static {
+    /// Translates the code at `key.pc`. The first instruction's fetch may fail; a later one that
+    /// fails ends the region before it.
+    fn lift(&self, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault>;
+    /// The key under which `state` continues.
+    fn key(&self, state: &State) -> Key;
+    /// Out-of-line semantics, by number.
+    fn helpers(&self) -> &'static [Helper];
+}

@@ -1,0 +1,110 @@
+//! A region: the unit of translation, several blocks of ops with loops inside.
+
+use std::ops::Range;
+
+use crate::op::{Effect, Op};
+
+/// The index of the op that defines a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Val(pub u32);
+
+impl Val {
+    /// An absent optional operand.
+    pub const NONE: Val = Val(u32::MAX);
+    /// Index into [`Region::ops`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The index of a block in its region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlockId(pub u32);
+
+impl BlockId {
+    /// Index into [`Region::blocks`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What selects a translation: where, and under which mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Guest address of the first instruction.
+    pub pc: u64,
+    /// Whatever else changes the code: bit 0 tells that FPCR is not zero; frontends use the rest.
+    pub mode: u32,
+}
+
+impl Key {
+    /// `mode` bit: FPCR holds something else than its reset value, so no FP op may assume
+    /// round-to-nearest, default NaN off, and no flushing.
+    pub const FPCR_SET: u32 = 1;
+}
+
+/// A straight run of ops; the last one is its only [`Effect::End`].
+///
+/// Values do not cross blocks: what must survive is in guest state. (Executors forward it.)
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// Guest address of the block's first instruction.
+    pub pc: u64,
+    /// Its ops.
+    pub ops: Range<u32>,
+    /// Guest instructions in it.
+    pub insns: u32,
+}
+
+/// Marks the first op of a guest instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InsnMark {
+    /// Index of the op; the instruction's ops run to the next mark or the block's end.
+    pub op: u32,
+    /// Guest address.
+    pub pc: u64,
+}
+
+/// A translated piece of guest code.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    /// What it was translated from. Block 0 is its entry.
+    pub key: Key,
+    /// The blocks, in order of their ops.
+    pub blocks: Vec<Block>,
+    /// All ops.
+    pub ops: Vec<Op>,
+    /// Where guest instructions begin, ascending by op.
+    pub marks: Vec<InsnMark>,
+    /// Blocks that may be entered from outside, block 0 always among them.
+    pub entries: Vec<BlockId>,
+    /// Guest code bytes that the region was made from, as address ranges.
+    pub code: Vec<Range<u64>>,
+}
+
+impl Region {
+    /// Guest pc of the instruction that op `index` belongs to.
+    pub fn pc_of(&self, index: u32) -> u64 {
+        match self.marks.partition_point(|m| m.op <= index) {
+            0 => self.key.pc,
+            n => self.marks[n - 1].pc,
+        }
+    }
+
+    /// Number of guest instructions.
+    pub fn insns(&self) -> u32 {
+        self.blocks.iter().map(|b| b.insns).sum()
+    }
+
+    /// The blocks that `block` may continue at inside the region.
+    pub fn successors(&self, block: BlockId) -> impl Iterator<Item = BlockId> + use<> {
+        let last = self.ops[self.blocks[block.index()].ops.end as usize - 1];
+        debug_assert_eq!(last.effect(), Effect::End);
+        let (a, b) = match last {
+            Op::Jump { to } => (Some(to), None),
+            Op::Branch { then, els, .. } => (Some(then), Some(els)),
+            _ => (None, None),
+        };
+        a.into_iter().chain(b)
+    }
+}
