@@ -15,7 +15,8 @@ pub fn round_int(fmt: Fmt, a: u64, rounding: Rounding, exact: bool, env: &mut En
 }
 
 /// `a` rounded to an integer that a signed integer of `intsize` (32 or 64) bits holds; if there is none the result is
-/// the most negative such integer, with invalid operation.
+/// the most negative such integer, with invalid operation. The architecture has this for single and double only; as a
+/// half, such an integer cannot be represented and the result is meaningless.
 #[inline]
 pub fn round_int_n(fmt: Fmt, a: u64, rounding: Rounding, intsize: u32, env: &mut Env<'_>) -> u64 {
     let intsize = if intsize <= 32 { 32 } else { 64 };
