@@ -79,7 +79,7 @@ macro_rules! field_enum {
         $(#[$m])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(missing_docs, reason = "the names are the Arm ARM's")]
-        pub enum $name { $($(#[$d])* $v),* }
+        pub(crate) enum $name { $($(#[$d])* $v),* }
         impl $crate::pattern::Field for $name {
             const WIDTH: u8 = $width;
             fn from_bits(bits: u32) -> Self {

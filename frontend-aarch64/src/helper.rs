@@ -2,6 +2,7 @@
 
 use jib_ir::runtime::{Exit, Helper, Runtime};
 use jib_ir::state::State;
+use jib_ir::ty::Size;
 
 macro_rules! helpers {
     ($($(#[$doc:meta])* $id:ident = $f:path;)*) => {
@@ -21,6 +22,16 @@ helpers! {
     COUNTER_HZ = counter_hz;
     /// RNDR: 64 random bits; Z tells that there were none.
     RANDOM = random;
+    /// SETP. MOPS helpers take the numbers of Rd, Rs, Rn and the instruction word.
+    SET_PROLOGUE = set_prologue;
+    /// SETM, SETE.
+    SET_MAIN = set_main;
+    /// CPYP.
+    COPY_PROLOGUE = copy_prologue;
+    /// CPYFP.
+    COPY_FORWARD_PROLOGUE = copy_forward_prologue;
+    /// CPYM, CPYE, CPYFM, CPYFE.
+    COPY_MAIN = copy_main;
 }
 
 fn counter(_: &mut State, rt: &mut dyn Runtime, _: [u64; 4]) -> Result<u64, Exit> {
@@ -36,4 +47,107 @@ fn random(state: &mut State, rt: &mut dyn Runtime, _: [u64; 4]) -> Result<u64, E
     let v = rt.random();
     state.set_nzcv(if v.is_some() { 0 } else { 0x4000_0000 });
     Ok(v.unwrap_or(0))
+}
+
+// Memory copy and set. Under "option A" a forward operation keeps the ends in Rd and Rs and counts Rn
+// up from minus the size; a backward copy keeps the starts and counts Rn down. Registers are updated
+// after each chunk, so a fault, or leaving for the runtime, resumes where it stopped.
+
+/// Flag C: set by processors that use "option B".
+const C: u32 = 1 << 29;
+/// Largest size of a set and a forward copy; larger ones saturate.
+const MAX_FORWARD: u64 = 0x7fff_ffff_ffff_ffff;
+/// Largest size of a copy that finds its direction.
+const MAX_COPY: u64 = 0x007f_ffff_ffff_ffff;
+/// Address bits that decide a copy's direction.
+const ADDR_MASK: u64 = 0x00ff_ffff_ffff_ffff;
+/// Bytes after which the runtime gets a chance to interrupt.
+const BURST: u64 = 1 << 20;
+
+/// Registers of a MOPS instruction, from a helper's arguments.
+fn regs([d, s, n, _]: [u64; 4]) -> (usize, usize, usize) {
+    let index = |r: u64| r as usize & 31;
+    (index(d), index(s), index(n))
+}
+
+fn set_prologue(state: &mut State, _: &mut dyn Runtime, args: [u64; 4]) -> Result<u64, Exit> {
+    let (d, _, n) = regs(args);
+    let size = state.x(n).min(MAX_FORWARD);
+    state.set_x(d, state.x(d).wrapping_add(size));
+    state.set_x(n, size.wrapping_neg());
+    state.set_nzcv(0);
+    Ok(0)
+}
+
+fn copy_prologue(state: &mut State, rt: &mut dyn Runtime, args: [u64; 4]) -> Result<u64, Exit> {
+    let (d, s, n) = regs(args);
+    let size = state.x(n).min(MAX_COPY);
+    let (to, from) = (state.x(d) & ADDR_MASK, state.x(s) & ADDR_MASK);
+    let overlaps_above = from < to && to < from + size;
+    state.set_x(n, size);
+    if !overlaps_above {
+        return copy_forward_prologue(state, rt, args);
+    }
+    state.set_nzcv(0);
+    Ok(0)
+}
+
+fn copy_forward_prologue(state: &mut State, _: &mut dyn Runtime, args: [u64; 4]) -> Result<u64, Exit> {
+    let (d, s, n) = regs(args);
+    let size = state.x(n).min(MAX_FORWARD);
+    state.set_x(d, state.x(d).wrapping_add(size));
+    state.set_x(s, state.x(s).wrapping_add(size));
+    state.set_x(n, size.wrapping_neg());
+    state.set_nzcv(0);
+    Ok(0)
+}
+
+/// The prologue must have been one of option A.
+fn check_option(state: &State, args: [u64; 4]) -> Result<(), Exit> {
+    if state.nzcv() & C == 0 { Ok(()) } else { Err(Exit::Undefined(args[3] as u32)) }
+}
+
+/// The largest access that `left` bytes allow.
+fn chunk(left: u64) -> Size {
+    Size::ALL[left.clamp(1, 16).ilog2() as usize]
+}
+
+/// Leaves and comes back to this instruction if it has done enough for now.
+fn pause(done: u64) -> Result<u64, Exit> {
+    if done < BURST { Ok(done) } else { Err(Exit::Next) }
+}
+
+fn set_main(state: &mut State, rt: &mut dyn Runtime, args: [u64; 4]) -> Result<u64, Exit> {
+    check_option(state, args)?;
+    let (d, s, n) = regs(args);
+    let byte = if s == 31 { 0 } else { state.x(s) as u8 };
+    let pattern = u128::from_ne_bytes([byte; 16]);
+    let mut done = 0;
+    while (state.x(n) as i64) < 0 {
+        done = pause(done)?;
+        let size = chunk(state.x(n).wrapping_neg());
+        rt.store(size, state.x(d).wrapping_add(state.x(n)), pattern)?;
+        state.set_x(n, state.x(n).wrapping_add(size.bytes()));
+        done += size.bytes();
+    }
+    Ok(0)
+}
+
+fn copy_main(state: &mut State, rt: &mut dyn Runtime, args: [u64; 4]) -> Result<u64, Exit> {
+    check_option(state, args)?;
+    let (d, s, n) = regs(args);
+    let mut done = 0;
+    while state.x(n) != 0 {
+        done = pause(done)?;
+        let left = state.x(n);
+        let forward = (left as i64) < 0;
+        let size = chunk(if forward { left.wrapping_neg() } else { left });
+        let after = if forward { left.wrapping_add(size.bytes()) } else { left - size.bytes() };
+        let offset = if forward { left } else { after };
+        let v = rt.load(size, state.x(s).wrapping_add(offset))?;
+        rt.store(size, state.x(d).wrapping_add(offset), v)?;
+        state.set_x(n, after);
+        done += size.bytes();
+    }
+    Ok(0)
 }

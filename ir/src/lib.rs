@@ -16,4 +16,6 @@ pub mod region;
 pub mod runtime;
 pub mod softfloat;
 pub mod state;
+pub mod text;
 pub mod ty;
+pub mod verify;

@@ -8,6 +8,7 @@ use crate::region::{BlockId, Val};
 use crate::runtime::{RmwOp, Wait};
 use crate::softfloat::{Fmt, Rounding};
 use crate::state::Slot;
+use crate::text::{Field, Fields};
 use crate::ty::{Cc, Cond, Lane, Shape, Size, Ty};
 
 /// Two-operand integer operations on `I32` or `I64`.
@@ -608,6 +609,17 @@ macro_rules! ops {
             #[inline]
             pub fn map_args(&mut self, f: &mut dyn FnMut(Val) -> Val) {
                 match self { $( Op::$name { $($f),* } => { $( Arg::map($f, f); )* } ),* }
+            }
+            /// Calls `f` on each field's name and value in order.
+            pub(crate) fn for_each_field(&self, f: &mut dyn FnMut(&'static str, &dyn Field)) {
+                match self { $( Op::$name { $($f),* } => { $( f(stringify!($f), $f); )* } ),* }
+            }
+            /// Row `name`, made of the fields that `from` supplies.
+            pub(crate) fn read(name: &str, from: &mut impl Fields) -> Result<Op, String> {
+                Ok(match name {
+                    $( stringify!($name) => Op::$name { $($f: from.field(stringify!($f))?),* }, )*
+                    _ => return Err(format!("there is no op {name}")),
+                })
             }
             /// Every row's name and documentation.
             pub const DOCS: &'static [(&'static str, &'static str)] =

@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The `virt` board: everything of the machine that is not a CPU.
+//!
+//! [`board`] says what is where and builds it; [`devices`] are pure state machines; [`ram`], [`bus`]
+//! and [`space`] are how CPUs reach them; [`irq`] is how devices reach CPUs; [`timer`], [`clock`] and
+//! [`psci`] are what a CPU loop needs besides; [`loader`], [`fdt`] and [`initramfs`] prepare a boot.
+//! No device knows an address, an interrupt number or a virtual CPU.
+
+#![deny(unsafe_code)]
+
+pub mod bus;
+pub mod clock;
+pub mod device;
+pub mod devices;
+pub mod host;
+pub mod irq;
+pub mod psci;
+#[allow(unsafe_code, reason = "guest memory is shared with generated code")]
+pub mod ram;
+pub mod space;
+#[cfg(test)]
+mod testing;
+pub mod timer;

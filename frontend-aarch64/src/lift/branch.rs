@@ -24,7 +24,7 @@ pub(crate) fn bl(l: &mut Lifter, offset: Imm<26>) -> Lifted {
 }
 
 /// B.cond (and BC.cond, its hinted form)
-pub(crate) fn b_cond(l: &mut Lifter, offset: Imm<19>, cond: Cond) -> Lifted {
+pub(crate) fn b_cond(l: &mut Lifter, offset: Imm<19>, _hint: bool, cond: Cond) -> Lifted {
     let c = l.cond(cond);
     Lifted::Branch { c, taken: target(l, offset) }
 }

@@ -2,7 +2,34 @@
 
 pub(crate) mod access;
 pub(crate) mod alu;
+pub(crate) mod alu_bits;
+pub(crate) mod alu_flags;
+pub(crate) mod alu_mul;
+pub(crate) mod atomic;
+pub(crate) mod atomic_exclusive;
 pub(crate) mod branch;
+pub(crate) mod crypto;
+pub(crate) mod simd;
+pub(crate) mod simd_element;
+pub(crate) mod simd_imm;
+pub(crate) mod simd_fp;
+pub(crate) mod simd_fp_complex;
+pub(crate) mod simd_fp_element;
+pub(crate) mod simd_fp_misc;
+pub(crate) mod simd_load_store;
+pub(crate) mod simd_long;
+pub(crate) mod simd_misc;
+pub(crate) mod simd_permute;
+pub(crate) mod simd_shift;
+pub(crate) mod simd_three;
+pub(crate) mod load_store;
+pub(crate) mod load_store_pair;
+pub(crate) mod mops;
+pub(crate) mod operand;
+pub(crate) mod system;
+pub(crate) mod system_reg;
+pub(crate) mod fp;
+pub(crate) mod fp_convert;
 mod discover;
 
 use std::ops::{Deref, DerefMut, Range};

@@ -3,7 +3,6 @@
 //! The promise: every [`VBinOp`] and [`VUnOp`] at every lane width, all 128 bits.
 
 use super::lanes::{map1, map2, pairs, pairs_widen, pick};
-use super::shift::{rounding_shift_signed, rounding_shift_unsigned, shift_signed, shift_unsigned};
 use crate::op::{VBinOp, VUnOp};
 use crate::softfloat::{urecpe32, ursqrte32};
 use crate::ty::Lane;

@@ -66,27 +66,18 @@ macro_rules! by_narrow_lane {
     };
 }
 
-/// `f` of each lane.
+/// `f` of each lane; of the low ones only, where the result's lanes are wider.
 #[inline(always)]
 pub(super) fn map1<T: Elem, R: Elem>(a: u128, f: impl Fn(T) -> R) -> u128 {
     let mut r = [0; 16];
-    kernel1(&a.to_le_bytes(), &mut r, 0, f);
+    kernel1(&a.to_le_bytes(), &mut r, f);
     u128::from_le_bytes(r)
 }
 
-/// `f` of each of the upper half's lanes; the result's lanes are wider.
-#[inline(always)]
-pub(super) fn map1_high<T: Elem, R: Elem>(a: u128, f: impl Fn(T) -> R) -> u128 {
-    let mut r = [0; 16];
-    kernel1(&a.to_le_bytes(), &mut r, T::COUNT / 2, f);
-    u128::from_le_bytes(r)
-}
-
-/// The lanes of `T` from number `first` on to those of `R`, as many as both have.
 #[inline(never)]
-fn kernel1<T: Elem, R: Elem>(a: &Bytes, r: &mut Bytes, first: usize, f: impl Fn(T) -> R) {
+fn kernel1<T: Elem, R: Elem>(a: &Bytes, r: &mut Bytes, f: impl Fn(T) -> R) {
     for i in 0..T::COUNT.min(R::COUNT) {
-        R::put(r, i, f(T::get(a, (first + i) % T::COUNT)));
+        R::put(r, i, f(T::get(a, i)));
     }
 }
 
@@ -128,12 +119,7 @@ fn sat_kernel2<T: Elem, R: Elem>(a: &Bytes, b: &Bytes, r: &mut Bytes, f: impl Fn
 
 /// `f` of each lane of `acc`, `a` and `b` and whether it saturated; one that did sets QC.
 #[inline(always)]
-pub(super) fn sat3<T: Elem>(
-    acc: u128,
-    (a, b): (u128, u128),
-    qc: &mut u32,
-    f: impl Fn(T, T, T) -> (T, bool),
-) -> u128 {
+pub(super) fn sat3<T: Elem>(acc: u128, (a, b): (u128, u128), qc: &mut u32, f: impl Fn(T, T, T) -> (T, bool)) -> u128 {
     let mut r = acc.to_le_bytes();
     if sat_kernel3(&mut r, &a.to_le_bytes(), &b.to_le_bytes(), f) {
         *qc |= fpsr::QC;

@@ -3,7 +3,6 @@
 //! The promise: [`VSatOp`], [`VSatShiftOp`], [`VSatNarrowOp`] and SQRDMLAH/SQRDMLSH on all 128 bits.
 
 use super::lanes::{Elem, sat2, sat3};
-use super::shift::{round_right, shift_signed, shift_unsigned};
 use crate::op::{VSatNarrowOp, VSatOp, VSatShiftOp};
 use crate::ty::Lane;
 
@@ -77,10 +76,11 @@ pub fn vsat(op: VSatOp, lane: Lane, a: u128, b: u128, fpsr: &mut u32) -> u128 {
 /// The high half of the doubled product, rounded or not. It is too great only for MIN * MIN.
 #[inline(always)]
 fn doubling_high(lane: Lane, round: bool, a: u128, b: u128, fpsr: &mut u32) -> u128 {
-    let double = |x: i64, y: i64, bits: u32| (x * y + (i64::from(round) << (bits - 2))) >> (bits - 1);
     match lane {
-        Lane::S => sat2(a, b, fpsr, |x: i32, y: i32| to_i32(double(x.into(), y.into(), 32))),
-        _ => sat2(a, b, fpsr, |x: i16, y: i16| to_i16(double(x.into(), y.into(), 16) as i32)),
+        Lane::S => {
+            sat2(a, b, fpsr, |x: i32, y: i32| to_i32((i64::from(x) * i64::from(y) + (i64::from(round) << 30)) >> 31))
+        }
+        _ => sat2(a, b, fpsr, |x: i16, y: i16| to_i16((i32::from(x) * i32::from(y) + (i32::from(round) << 14)) >> 15)),
     }
 }
 
@@ -114,13 +114,17 @@ fn doubling_long(lane: Lane, a: u128, b: u128, fpsr: &mut u32) -> u128 {
 #[inline(always)]
 pub fn vsat_mla(sub: bool, lane: Lane, acc: u128, a: u128, b: u128, fpsr: &mut u32) -> u128 {
     // Halved throughout, so that nothing leaves the type of twice the width.
-    let sum = move |acc: i64, x: i64, y: i64, bits: u32| {
-        let product = if sub { -(x * y) } else { x * y };
-        ((acc << (bits - 1)) + product + (1 << (bits - 2))) >> (bits - 1)
-    };
     match lane {
-        Lane::S => sat3(acc, (a, b), fpsr, |z: i32, x: i32, y: i32| to_i32(sum(z.into(), x.into(), y.into(), 32))),
-        _ => sat3(acc, (a, b), fpsr, |z: i16, x: i16, y: i16| to_i16(sum(z.into(), x.into(), y.into(), 16) as i32)),
+        Lane::S => sat3(acc, (a, b), fpsr, |z: i32, x: i32, y: i32| {
+            let product = i64::from(x) * i64::from(y);
+            let product = if sub { -product } else { product };
+            to_i32(((i64::from(z) << 31) + product + (1 << 30)) >> 31)
+        }),
+        _ => sat3(acc, (a, b), fpsr, |z: i16, x: i16, y: i16| {
+            let product = i32::from(x) * i32::from(y);
+            let product = if sub { -product } else { product };
+            to_i16(((i32::from(z) << 15) + product + (1 << 14)) >> 15)
+        }),
     }
 }
 

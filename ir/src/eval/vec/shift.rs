@@ -51,8 +51,6 @@ macro_rules! rounding_shift_signed {
     }};
 }
 
-pub(super) use {round_right, rounding_shift_signed, rounding_shift_unsigned, shift_signed, shift_unsigned};
-
 /// Each lane shifted by `imm`.
 #[inline(always)]
 pub fn vshift(op: VShiftOp, lane: Lane, imm: u8, a: u128) -> u128 {

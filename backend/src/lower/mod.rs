@@ -1,0 +1,382 @@
+//! Region to CLIF: one function per region, guest state in SSA values, exact state at every checkpoint.
+//!
+//! Reading order: [`plan`] (what is live where), [`state`] (slots, dirtiness, checkpoints), then one file per
+//! chapter of ops. The function's signature is `(state, guest pc, link) -> exit code` in the `Tail` convention; the
+//! guest pc selects the entry, the link is only for the stub that catches unlinked exits.
+
+mod call;
+mod crypto;
+mod exit;
+mod flags;
+mod float;
+mod float_check;
+mod int;
+mod memory;
+mod plan;
+mod saturate;
+mod shift;
+mod state;
+mod vector;
+
+use cranelift_codegen::ir::{
+    AbiParam, AliasRegion, AliasRegionData, Block as ClifBlock, Function, InstBuilder, MemFlagsData, SigRef,
+    Signature, SourceLoc, Type, Value, types,
+};
+use cranelift_codegen::isa::CallConv;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
+use jib_ir::op::Op;
+use jib_ir::region::{Region, Val};
+use jib_ir::state::slot;
+use jib_ir::ty::Ty;
+
+use crate::abi::{self, HostFeatures};
+use flags::Flags;
+use plan::Plan;
+use state::SlotState;
+
+/// What the lowering is told from outside.
+pub(crate) struct Env<'a> {
+    /// What the host can do.
+    pub(crate) host: &'a HostFeatures,
+    /// Address of the region's first link cell; one follows per direct exit.
+    pub(crate) cells: usize,
+    /// The frontend's helpers.
+    pub(crate) helpers: &'static [jib_ir::runtime::Helper],
+}
+
+/// What the lowering leaves besides the function.
+#[derive(Default)]
+pub(crate) struct Lowered {
+    /// Guest pcs of the checkpoints; a source location is an index into this, plus one.
+    pub(crate) checkpoints: Vec<u64>,
+    /// Ops that compiled code passes by address to the evaluator.
+    pub(crate) ops: Vec<Box<Op>>,
+}
+
+/// What a value of the IR has become.
+#[derive(Clone, Copy)]
+enum Repr {
+    /// Not computed (yet).
+    None,
+    /// `I32`, `I64`, or `Bool` (as `i8`, 0 or 1).
+    Int(Value),
+    /// `V128` as `i8x16`.
+    Vec(Value),
+    /// `V128` as a scalar `f32` or `f64` with zeroes above it.
+    Scalar(Value),
+    /// Flags, not computed until somebody wants them.
+    Flags(Flags),
+}
+
+/// Signatures of the functions that compiled code calls.
+struct Sigs {
+    region: SigRef,
+    helper: SigRef,
+    evaluate: SigRef,
+    preserve: SigRef,
+    state_only: SigRef,
+    vector: [SigRef; 3],
+    crc: SigRef,
+}
+
+/// Memory that cannot overlap.
+#[derive(Clone, Copy)]
+struct Regions {
+    state: AliasRegion,
+    guest: AliasRegion,
+    link: AliasRegion,
+}
+
+struct Lowerer<'a, 'b> {
+    b: FunctionBuilder<'b>,
+    region: &'a Region,
+    env: &'a Env<'a>,
+    plan: Plan,
+    out: Lowered,
+    sigs: Sigs,
+    regions: Regions,
+    /// The state pointer.
+    st: Value,
+    vals: Vec<Repr>,
+    /// CLIF block of each region block.
+    blocks: Vec<ClifBlock>,
+    /// State at the end of each lowered block that has children.
+    ends: Vec<Option<SlotState>>,
+    cur: SlotState,
+    /// The op being lowered.
+    at: u32,
+    /// Guest pc of the instruction being lowered.
+    pc: u64,
+    /// The region block being lowered.
+    block: usize,
+    /// Direct exits lowered so far.
+    exits: usize,
+    /// FP ops may run on the host's FPU: FPCR is at its reset value.
+    native_fp: bool,
+}
+
+/// Number of link cells that `region` needs.
+pub(crate) fn count_cells(region: &Region) -> usize {
+    region.ops.iter().filter(|op| matches!(op, Op::Exit { .. })).count()
+}
+
+/// Lowers `region` into `func`, which must be empty.
+pub(crate) fn lower(
+    region: &Region,
+    env: &Env<'_>,
+    func: &mut Function,
+    ctx: &mut FunctionBuilderContext,
+    frontend: cranelift_codegen::isa::TargetFrontendConfig,
+) -> Lowered {
+    func.signature = region_signature();
+    let mut l = Lowerer::new(region, env, func, ctx);
+    l.entries();
+    for k in 0..l.plan.order.len() {
+        let b = l.plan.order[k] as usize;
+        l.lower_block(b);
+    }
+    l.b.seal_all_blocks();
+    l.b.finalize(frontend);
+    l.out
+}
+
+/// The signature of every region's function.
+pub(crate) fn region_signature() -> Signature {
+    let mut s = Signature::new(CallConv::Tail);
+    s.params.extend([AbiParam::new(types::I64); 3]);
+    s.returns.push(AbiParam::new(types::I64));
+    s
+}
+
+fn signature(conv: CallConv, params: &[Type], returns: &[Type]) -> Signature {
+    let mut s = Signature::new(conv);
+    s.params.extend(params.iter().map(|t| AbiParam::new(*t)));
+    s.returns.extend(returns.iter().map(|t| AbiParam::new(*t)));
+    s
+}
+
+impl<'a, 'b> Lowerer<'a, 'b> {
+    fn new(
+        region: &'a Region,
+        env: &'a Env<'a>,
+        func: &'b mut Function,
+        ctx: &'b mut FunctionBuilderContext,
+    ) -> Self {
+        let mut alias = |user_id, description: &'static str| {
+            func.dfg.alias_regions.insert(AliasRegionData { user_id, description: description.into() })
+        };
+        let regions = Regions { state: alias(0, "state"), guest: alias(1, "guest"), link: alias(2, "link") };
+        let mut b = FunctionBuilder::new(func, ctx);
+        let (i64, v) = (types::I64, types::I8X16);
+        let mut sig = |conv, params: &[Type], returns: &[Type]| b.import_signature(signature(conv, params, returns));
+        let sysv = CallConv::SystemV;
+        let sigs = Sigs {
+            region: sig(CallConv::Tail, &[i64; 3], &[i64]),
+            helper: sig(sysv, &[i64; 6], &[i64, i64]),
+            evaluate: sig(sysv, &[i64, i64], &[]),
+            preserve: sig(CallConv::PreserveAll, &[i64, i64], &[]),
+            state_only: sig(sysv, &[i64], &[]),
+            vector: [sig(sysv, &[v], &[v]), sig(sysv, &[v, v], &[v]), sig(sysv, &[v, v, v], &[v])],
+            crc: sig(sysv, &[i64, i64], &[i64]),
+        };
+        let plan = Plan::new(region);
+        let blocks = region.blocks.iter().map(|_| b.create_block()).collect();
+        Lowerer {
+            b,
+            region,
+            env,
+            cur: SlotState::in_memory(plan.slots.len(), region.key.pc),
+            ends: vec![None; region.blocks.len()],
+            plan,
+            out: Lowered::default(),
+            sigs,
+            regions,
+            st: Value::from_u32(0),
+            vals: vec![Repr::None; region.ops.len()],
+            blocks,
+            at: 0,
+            pc: region.key.pc,
+            block: 0,
+            exits: 0,
+            native_fp: region.key.mode & jib_ir::region::Key::FPCR_SET == 0,
+        }
+    }
+
+    /// The function's entry: asks for a pending exit request, then goes to the block that the guest pc names.
+    fn entries(&mut self) {
+        let start = self.b.create_block();
+        self.b.append_block_params_for_function_params(start);
+        self.b.switch_to_block(start);
+        self.b.set_srcloc(SourceLoc::default());
+        self.st = self.b.block_params(start)[0];
+        let pc = self.b.block_params(start)[1];
+        self.poll(pc);
+        let entries: Vec<_> = self.region.entries.iter().map(|e| (e.index(), self.b.create_block())).collect();
+        if let [(_, only)] = entries[..] {
+            self.b.ins().jump(only, &[]);
+        } else {
+            self.dispatch(pc, &entries);
+        }
+        for (target, stub) in entries {
+            self.b.switch_to_block(stub);
+            self.cur = SlotState::in_memory(self.plan.slots.len(), self.region.blocks[target].pc);
+            self.jump_to(target);
+        }
+    }
+
+    fn dispatch(&mut self, pc: Value, entries: &[(usize, ClifBlock)]) {
+        let mut switch = Switch::new();
+        for &(target, stub) in entries.iter() {
+            let at = self.region.blocks[target].pc;
+            if !switch.entries().contains_key(&(at as u128)) {
+                switch.set_entry(at as u128, stub);
+            }
+        }
+        // Nobody enters at another pc; if so, the run loop sorts it out.
+        let lost = self.b.create_block();
+        self.b.set_cold_block(lost);
+        switch.emit(&mut self.b, pc, lost);
+        self.b.switch_to_block(lost);
+        self.store_state(pc, slot::PC.offset());
+        self.leave(abi::EXIT_NEXT);
+    }
+
+    fn lower_block(&mut self, block: usize) {
+        self.block = block;
+        self.begin_block(block);
+        let ops = self.region.blocks[block].ops.clone();
+        let region = self.region;
+        let mut mark = region.marks.partition_point(|m| m.op < ops.start);
+        if region.marks.get(mark).is_none_or(|m| m.op != ops.start) {
+            let pc = region.blocks[block].pc;
+            self.begin_insn(pc, ops.start, next_mark(region, mark, ops.end));
+        }
+        for i in ops.clone() {
+            while let Some(m) = region.marks.get(mark).filter(|m| m.op == i) {
+                mark += 1;
+                self.begin_insn(m.pc, i, next_mark(region, mark, ops.end));
+            }
+            self.at = i;
+            self.lower_op(region.ops[i as usize]);
+        }
+    }
+
+    /// Lowers one op: one arm per chapter.
+    fn lower_op(&mut self, op: Op) {
+        let value = match op {
+            Op::Get { ty, slot } => self.get_slot(ty, slot),
+            Op::Set { ty, slot, v } => return self.set_slot(ty, slot, v),
+            Op::Imm { .. }
+            | Op::Bin { .. }
+            | Op::Un { .. }
+            | Op::Ext { .. }
+            | Op::Cmp { .. }
+            | Op::TestBit { .. }
+            | Op::BNot { .. }
+            | Op::BAnd { .. }
+            | Op::FromBool { .. }
+            | Op::Crc32 { .. } => Repr::Int(self.int_op(op)),
+            Op::Select { ty, c, a, b } => self.select_op(ty, c, a, b),
+            Op::Flags { .. }
+            | Op::FlagsAdc { .. }
+            | Op::FlagsLogic { .. }
+            | Op::FlagsPack { .. }
+            | Op::FlagsUnpack { .. }
+            | Op::Cond { .. } => self.flag_op(op),
+            Op::Load { .. }
+            | Op::Store { .. }
+            | Op::Rmw { .. }
+            | Op::Cas { .. }
+            | Op::CasIf { .. }
+            | Op::CheckAlign { .. }
+            | Op::Fence { .. } => self.memory_op(op),
+            Op::Call { helper, a, b, c, d } => Repr::Int(self.call_helper(helper, [a, b, c, d])),
+            Op::FBin { .. }
+            | Op::FUn { .. }
+            | Op::FSign { .. }
+            | Op::FMulAdd { .. }
+            | Op::FMulAddHS { .. }
+            | Op::FRound { .. }
+            | Op::FCmp { .. }
+            | Op::FMask { .. }
+            | Op::FCvt { .. }
+            | Op::FToInt { .. }
+            | Op::IntToF { .. }
+            | Op::FJcvt { .. } => self.float_op(op),
+            Op::Jump { .. }
+            | Op::Branch { .. }
+            | Op::Exit { .. }
+            | Op::ExitInd { .. }
+            | Op::Trap { .. }
+            | Op::Invalidate { .. } => return self.end_op(op),
+            _ => self.vector_op(op),
+        };
+        self.vals[self.at as usize] = value;
+    }
+
+    /// An integer or truth value.
+    fn int(&self, v: Val) -> Value {
+        match self.vals[v.index()] {
+            Repr::Int(v) => v,
+            _ => unreachable!("verified IR: op {} wants an integer", self.at),
+        }
+    }
+
+    /// A vector as `i8x16`.
+    fn vec(&mut self, v: Val) -> Value {
+        match self.vals[v.index()] {
+            Repr::Vec(v) => v,
+            Repr::Scalar(s) => {
+                let whole = self.whole(s);
+                self.vals[v.index()] = Repr::Vec(whole);
+                whole
+            }
+            _ => unreachable!("verified IR: op {} wants a vector", self.at),
+        }
+    }
+
+    /// A vector as another vector type of 128 bits.
+    fn vec_as(&mut self, ty: Type, v: Val) -> Value {
+        let v = self.vec(v);
+        self.cast(ty, v)
+    }
+
+    /// Reinterprets a 128-bit value.
+    fn cast(&mut self, ty: Type, v: Value) -> Value {
+        if self.b.func.dfg.value_type(v) == ty {
+            return v;
+        }
+        let flags = MemFlagsData::new().with_endianness(cranelift_codegen::ir::Endianness::Little);
+        self.b.ins().bitcast(ty, flags, v)
+    }
+
+    /// A scalar with zeroes above it, as `i8x16`.
+    fn whole(&mut self, s: Value) -> Value {
+        let ty = if self.b.func.dfg.value_type(s) == types::F32 { types::F32X4 } else { types::F64X2 };
+        let v = self.b.ins().scalar_to_vector(ty, s);
+        self.cast(types::I8X16, v)
+    }
+
+    fn type_of(&self, v: Value) -> Type {
+        self.b.func.dfg.value_type(v)
+    }
+
+    fn const64(&mut self, v: u64) -> Value {
+        self.b.ins().iconst(types::I64, v as i64)
+    }
+}
+
+/// Index of the op at which the instruction after mark number `mark - 1` begins.
+fn next_mark(region: &Region, mark: usize, end: u32) -> u32 {
+    region.marks.get(mark).map_or(end, |m| m.op.min(end))
+}
+
+/// The CLIF type of an integer type.
+fn clif(ty: Ty) -> Type {
+    match ty {
+        Ty::Bool => types::I8,
+        Ty::I32 | Ty::Flags => types::I32,
+        Ty::I64 => types::I64,
+        Ty::V128 => types::I8X16,
+    }
+}

@@ -1,0 +1,402 @@
+//! Guest state while compiled code runs: which slots are in values, which of them memory does not know yet, and
+//! to which guest pc a host fault goes back.
+//!
+//! Between two checkpoints there are only loads and pure ops, so that a fault may throw the values away and run
+//! the code since the last checkpoint again, in the interpreter. Hence, before an instruction with an effect all
+//! dirty slots are written, and after it the next instruction that can fault starts with another checkpoint.
+
+use cranelift_codegen::ir::{BlockArg, InstBuilder, MemFlagsData, SourceLoc, Value, types};
+use jib_ir::op::{Effect, Op};
+use jib_ir::region::Val;
+use jib_ir::state::{FlagsKind, Slot, slot};
+use jib_ir::ty::Ty;
+
+use super::flags::Flags;
+use super::plan::{Class, KindIn, SlotSet};
+use super::{Lowerer, Repr};
+
+/// Where the value of a cached slot is.
+#[derive(Clone, Copy)]
+pub(super) enum Cur {
+    /// In memory only.
+    Memory,
+    /// A 64-bit value.
+    Word(Value),
+    /// A 32-bit value, to be zero-extended.
+    Half(Value),
+    /// A vector, whole or scalar.
+    Vec(Repr),
+    /// Flags.
+    Flags(Flags),
+}
+
+/// The state of all cached slots at one point.
+#[derive(Clone)]
+pub(super) struct SlotState {
+    pub(super) cur: Vec<Cur>,
+    pub(super) dirty: SlotSet,
+    /// Guest pc of the last checkpoint.
+    pub(super) checkpoint: u64,
+    /// Something happened since the checkpoint that must not happen again.
+    pub(super) stale: bool,
+}
+
+impl SlotState {
+    /// All slots in memory, exact for `pc`.
+    pub(super) fn in_memory(slots: usize, pc: u64) -> SlotState {
+        SlotState { cur: vec![Cur::Memory; slots], dirty: 0, checkpoint: pc, stale: false }
+    }
+}
+
+impl Lowerer<'_, '_> {
+    /// Flags of accesses to guest state.
+    pub(super) fn state_flags(&self) -> MemFlagsData {
+        MemFlagsData::trusted().with_alias_region(Some(self.regions.state))
+    }
+
+    pub(super) fn store_state(&mut self, v: Value, offset: i32) {
+        let flags = self.state_flags();
+        self.b.ins().store(flags, v, self.st, offset);
+    }
+
+    pub(super) fn load_state(&mut self, ty: cranelift_codegen::ir::Type, offset: i32) -> Value {
+        let flags = self.state_flags();
+        self.b.ins().load(ty, flags, self.st, offset)
+    }
+
+    /// Starts a block with its parent's state, with parameters, or with everything in memory.
+    pub(super) fn begin_block(&mut self, block: usize) {
+        let clif = self.blocks[block];
+        let pc = self.region.blocks[block].pc;
+        self.b.switch_to_block(clif);
+        let plan = &self.plan.blocks[block];
+        if let Some(end) = plan.parent.and_then(|p| self.ends[p as usize].clone()) {
+            self.cur = end;
+            if self.cur.dirty == 0 {
+                self.cur.checkpoint = pc;
+                self.cur.stale = false;
+            }
+            self.set_checkpoint_loc();
+            return;
+        }
+        let (live_in, joined, header) = (plan.live_in, plan.joined, plan.header);
+        self.cur = SlotState::in_memory(self.plan.slots.len(), pc);
+        if joined {
+            self.block_params(block, live_in);
+        }
+        self.set_checkpoint_loc();
+        if header {
+            // Keeps loads of a spin loop from being taken for the same.
+            self.b.ins().sequence_point();
+            let at = self.const64(pc);
+            self.poll(at);
+        }
+    }
+
+    /// A value of each live slot, as parameters of `block`.
+    fn block_params(&mut self, block: usize, live_in: SlotSet) {
+        let clif = self.blocks[block];
+        for i in 0..self.plan.slots.len() {
+            if live_in >> i & 1 == 0 {
+                continue;
+            }
+            self.cur.cur[i] = match self.plan.slots[i].1 {
+                Class::Word => Cur::Word(self.b.append_block_param(clif, types::I64)),
+                Class::Vec => Cur::Vec(Repr::Vec(self.b.append_block_param(clif, types::I8X16))),
+                Class::Flags => {
+                    let kind_in = self.plan.blocks[block].flags_in;
+                    let a = self.b.append_block_param(clif, types::I64);
+                    let b = self.b.append_block_param(clif, types::I64);
+                    Cur::Flags(match kind_in {
+                        KindIn::Known(kind) => self.flags_of_kind(kind, a, b),
+                        KindIn::Unknown | KindIn::Mixed => {
+                            Flags::Stored { kind: self.b.append_block_param(clif, types::I64), a, b }
+                        }
+                    })
+                }
+            };
+        }
+    }
+
+    /// Lazy flags of a known kind from their stored words.
+    fn flags_of_kind(&mut self, kind: FlagsKind, a: Value, b: Value) -> Flags {
+        let mut low = |v| self.b.ins().ireduce(types::I32, v);
+        match kind {
+            FlagsKind::Packed => Flags::Packed(low(a)),
+            FlagsKind::Add32 => Flags::Add { a: low(a), b: low(b) },
+            FlagsKind::Add64 => Flags::Add { a, b },
+            FlagsKind::Sub32 => Flags::Sub { a: low(a), b: low(b) },
+            FlagsKind::Sub64 => Flags::Sub { a, b },
+            FlagsKind::Logic32 => Flags::Logic { a: low(a) },
+            FlagsKind::Logic64 => Flags::Logic { a },
+        }
+    }
+
+    /// The values that `target` takes as parameters, in order.
+    pub(super) fn block_args(&mut self, target: usize) -> Vec<BlockArg> {
+        let plan = &self.plan.blocks[target];
+        if plan.parent.is_some() || !plan.joined {
+            return Vec::new();
+        }
+        let (live_in, kind_in) = (plan.live_in, plan.flags_in);
+        let mut args = Vec::new();
+        for i in 0..self.plan.slots.len() {
+            if live_in >> i & 1 == 0 {
+                continue;
+            }
+            match self.plan.slots[i].1 {
+                Class::Word => args.push(self.word(i)),
+                Class::Vec => {
+                    let v = self.whole_slot(i);
+                    args.push(v);
+                }
+                Class::Flags => {
+                    let flags = self.flags_slot(i);
+                    let (kind, a, b) = self.flag_words(flags);
+                    args.extend([a, b]);
+                    if !matches!(kind_in, KindIn::Known(_)) {
+                        args.push(kind);
+                    }
+                }
+            }
+        }
+        args.into_iter().map(BlockArg::Value).collect()
+    }
+
+    /// Jumps to region block `target`; dirty slots have been written if it needs that.
+    pub(super) fn jump_to(&mut self, target: usize) {
+        let args = self.block_args(target);
+        self.b.ins().jump(self.blocks[target], &args);
+    }
+
+    /// The 64-bit value of a word slot.
+    fn word(&mut self, i: usize) -> Value {
+        let v = match self.cur.cur[i] {
+            Cur::Word(v) => return v,
+            Cur::Half(v) => self.b.ins().uextend(types::I64, v),
+            _ => self.load_state(types::I64, self.plan.slots[i].0.offset()),
+        };
+        self.cur.cur[i] = Cur::Word(v);
+        v
+    }
+
+    /// The value of a vector slot.
+    fn vector_slot(&mut self, i: usize) -> Repr {
+        if let Cur::Vec(r) = self.cur.cur[i] {
+            return r;
+        }
+        let r = Repr::Vec(self.load_state(types::I8X16, self.plan.slots[i].0.offset()));
+        self.cur.cur[i] = Cur::Vec(r);
+        r
+    }
+
+    fn whole_slot(&mut self, i: usize) -> Value {
+        match self.vector_slot(i) {
+            Repr::Scalar(s) => {
+                let v = self.whole(s);
+                self.cur.cur[i] = Cur::Vec(Repr::Vec(v));
+                v
+            }
+            Repr::Vec(v) => v,
+            _ => unreachable!("vector slots hold vectors"),
+        }
+    }
+
+    fn flags_slot(&mut self, i: usize) -> Flags {
+        if let Cur::Flags(f) = self.cur.cur[i] {
+            return f;
+        }
+        let at = slot::FLAGS.offset();
+        let kind = self.load_state(types::I64, at);
+        let a = self.load_state(types::I64, at + 8);
+        let b = self.load_state(types::I64, at + 16);
+        let f = Flags::Stored { kind, a, b };
+        self.cur.cur[i] = Cur::Flags(f);
+        f
+    }
+
+    /// `Get`.
+    pub(super) fn get_slot(&mut self, ty: Ty, slot: Slot) -> Repr {
+        let Some(i) = self.plan.slot(slot) else { return self.get_uncached(ty, slot) };
+        match ty {
+            Ty::V128 => self.vector_slot(i),
+            Ty::Flags => Repr::Flags(self.flags_slot(i)),
+            Ty::I64 => Repr::Int(self.word(i)),
+            Ty::I32 | Ty::Bool => {
+                if let (Ty::I32, Cur::Half(v)) = (ty, self.cur.cur[i]) {
+                    return Repr::Int(v);
+                }
+                let word = self.word(i);
+                let v = self.b.ins().ireduce(super::clif(ty), word);
+                Repr::Int(if ty == Ty::Bool { self.b.ins().band_imm_u(v, 1) } else { v })
+            }
+        }
+    }
+
+    /// `Set`.
+    pub(super) fn set_slot(&mut self, ty: Ty, slot: Slot, v: Val) {
+        let Some(i) = self.plan.slot(slot) else { return self.set_uncached(ty, slot, v) };
+        self.cur.cur[i] = match (ty, self.vals[v.index()]) {
+            (_, Repr::Flags(f)) => Cur::Flags(f),
+            (Ty::V128, r) => Cur::Vec(r),
+            (Ty::I32, Repr::Int(v)) => Cur::Half(v),
+            (Ty::Bool, Repr::Int(v)) => Cur::Word(self.b.ins().uextend(types::I64, v)),
+            (Ty::Flags, Repr::Int(v)) => Cur::Flags(Flags::Packed(v)),
+            (_, Repr::Int(v)) => Cur::Word(v),
+            _ => unreachable!("verified IR: op {} sets a value of its type", self.at),
+        };
+        self.cur.dirty |= 1 << i;
+    }
+
+    fn get_uncached(&mut self, ty: Ty, slot: Slot) -> Repr {
+        if slot == slot::FPSR {
+            self.call_state_only(crate::abi::sync_fpsr as *const () as usize);
+        }
+        match ty {
+            Ty::V128 => Repr::Vec(self.load_state(types::I8X16, slot.offset())),
+            Ty::Flags => {
+                let kind = self.load_state(types::I64, slot.offset());
+                let a = self.load_state(types::I64, slot.offset() + 8);
+                let b = self.load_state(types::I64, slot.offset() + 16);
+                Repr::Flags(Flags::Stored { kind, a, b })
+            }
+            Ty::I32 | Ty::I64 => Repr::Int(self.load_state(super::clif(ty), slot.offset())),
+            Ty::Bool => {
+                let v = self.load_state(types::I8, slot.offset());
+                Repr::Int(self.b.ins().band_imm_u(v, 1))
+            }
+        }
+    }
+
+    fn set_uncached(&mut self, ty: Ty, slot: Slot, v: Val) {
+        if slot == slot::FPSR {
+            // What the host's FPU still holds would be added later.
+            self.call_state_only(crate::abi::sync_fpsr as *const () as usize);
+        }
+        match (ty, self.vals[v.index()]) {
+            (Ty::Flags, r) => {
+                let flags = match r {
+                    Repr::Flags(f) => f,
+                    _ => Flags::Packed(self.int(v)),
+                };
+                self.store_flags(flags, slot.offset());
+            }
+            (Ty::V128, _) => {
+                let v = self.vec(v);
+                self.store_state(v, slot.offset());
+            }
+            (Ty::I64, _) => {
+                let v = self.int(v);
+                self.store_state(v, slot.offset());
+            }
+            (Ty::I32 | Ty::Bool, _) => {
+                let v = self.int(v);
+                let v = self.b.ins().uextend(types::I64, v);
+                self.store_state(v, slot.offset());
+            }
+        }
+    }
+
+    fn store_flags(&mut self, flags: Flags, at: i32) {
+        let (kind, a, b) = self.flag_words(flags);
+        self.store_state(kind, at);
+        self.store_state(a, at + 8);
+        if !matches!(flags, Flags::Logic { .. } | Flags::Packed(_)) {
+            self.store_state(b, at + 16);
+        }
+    }
+
+    /// Writes all dirty slots; flags only if `flags_live` (else they are overwritten before anybody asks).
+    pub(super) fn flush(&mut self, flags_live: bool) {
+        let mut left = self.cur.dirty;
+        while left != 0 {
+            let i = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let (slot, class) = self.plan.slots[i];
+            match class {
+                Class::Word => {
+                    let v = self.word(i);
+                    self.store_state(v, slot.offset());
+                }
+                Class::Vec => self.flush_vector(i, slot),
+                Class::Flags if flags_live => {
+                    let f = self.flags_slot(i);
+                    self.store_flags(f, slot.offset());
+                }
+                Class::Flags => continue,
+            }
+            self.cur.dirty &= !(1 << i);
+        }
+    }
+
+    /// A scalar goes to memory without being made a vector first.
+    fn flush_vector(&mut self, i: usize, slot: Slot) {
+        match self.vector_slot(i) {
+            Repr::Scalar(s) => {
+                let zero = self.const64(0);
+                if self.type_of(s) == types::F32 {
+                    self.store_state(zero, slot.offset());
+                }
+                self.store_state(s, slot.offset());
+                self.store_state(zero, slot.offset() + 8);
+            }
+            _ => {
+                let v = self.whole_slot(i);
+                self.store_state(v, slot.offset());
+            }
+        }
+    }
+
+    /// Drops all values: somebody else may have written state.
+    pub(super) fn forget_values(&mut self) {
+        debug_assert_eq!(self.cur.dirty, 0);
+        self.cur.cur.fill(Cur::Memory);
+    }
+
+    /// Starts the guest instruction at `pc`, whose ops are `from..to`: sets a checkpoint where one is due.
+    pub(super) fn begin_insn(&mut self, pc: u64, from: u32, to: u32) {
+        self.pc = pc;
+        let (mut effect, mut fault) = (false, false);
+        for op in &self.region.ops[from as usize..to as usize] {
+            match op.effect() {
+                Effect::Store | Effect::Call => effect = true,
+                Effect::Load => fault = true,
+                Effect::Write => {
+                    if let Op::Set { slot, .. } = *op {
+                        effect |= self.plan.slot(slot).is_none();
+                    }
+                }
+                Effect::Pure | Effect::Read | Effect::Fp | Effect::End => {}
+            }
+        }
+        if effect || (fault && self.cur.stale) {
+            let live = self.plan.flags_live_after(self.region, self.block, from);
+            self.flush(live);
+            self.cur.checkpoint = pc;
+            self.cur.stale = false;
+            self.set_checkpoint_loc();
+        }
+        self.cur.stale |= effect;
+    }
+
+    /// Makes what is emitted from now on fault to the current checkpoint.
+    pub(super) fn set_checkpoint_loc(&mut self) {
+        let list = &mut self.out.checkpoints;
+        if list.last() != Some(&self.cur.checkpoint) {
+            list.push(self.cur.checkpoint);
+        }
+        self.b.set_srcloc(SourceLoc::new(list.len() as u32));
+    }
+
+    /// Leaves with [`crate::abi::EXIT_INTERRUPT`] at guest address `pc` if asked to. All state must be in memory.
+    pub(super) fn poll(&mut self, pc: Value) {
+        let request = self.load_state(types::I64, slot::EXIT_REQUEST.offset());
+        let (cold, on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(request, cold, &[], on, &[]);
+        self.b.switch_to_block(cold);
+        self.store_state(pc, slot::PC.offset());
+        self.leave(crate::abi::EXIT_INTERRUPT);
+        self.b.switch_to_block(on);
+    }
+}

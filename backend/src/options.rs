@@ -1,0 +1,120 @@
+//! What a user of the translator may choose, and what it can tell about its work.
+
+use std::fmt;
+
+/// Which executors may run guest code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineKind {
+    /// Only the interpreter.
+    Interp,
+    /// The interpreter for cold code, compiled code for hot code.
+    Jit,
+}
+
+/// Settings of a [`crate::Translator`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which executors to use.
+    pub engine: EngineKind,
+    /// Interpreted runs of a block before it is compiled.
+    pub threshold: u32,
+    /// Most guest instructions in a compiled region.
+    pub region_insns: u32,
+    /// Most blocks in a compiled region.
+    pub region_blocks: u32,
+    /// Compile on a thread of its own; otherwise the guest thread waits.
+    pub background: bool,
+    /// Size of the code cache in bytes.
+    pub cache_bytes: usize,
+    /// Let Cranelift optimise (`opt_level=speed`).
+    pub optimize: bool,
+    /// Run Cranelift's verifier on all generated code.
+    pub verify: bool,
+    /// Write `/tmp/perf-PID.map` for `perf`.
+    pub perf_map: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            engine: EngineKind::Jit,
+            threshold: 64,
+            region_insns: 400,
+            region_blocks: 100,
+            background: true,
+            cache_bytes: 256 << 20,
+            optimize: false,
+            verify: false,
+            perf_map: false,
+        }
+    }
+}
+
+/// What [`crate::Translator::emit`] shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// The region as lifted.
+    Ir,
+    /// The region after the passes.
+    Opt,
+    /// Cranelift's input.
+    Clif,
+    /// Host code.
+    Asm,
+}
+
+/// Counters of a translator's life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Blocks lifted for the interpreter.
+    pub blocks_lifted: u64,
+    /// Runs of interpreted blocks.
+    pub block_runs: u64,
+    /// Regions compiled.
+    pub regions: u64,
+    /// Guest instructions in them.
+    pub guest_insns: u64,
+    /// Host code bytes of them.
+    pub host_bytes: u64,
+    /// Nanoseconds spent lifting and compiling them.
+    pub compile_ns: u64,
+    /// Compilations that failed or came too late.
+    pub discarded: u64,
+    /// Exits linked straight to another region.
+    pub links: u64,
+    /// Regions and blocks killed by invalidation.
+    pub invalidated: u64,
+    /// Regions evicted for room.
+    pub evicted: u64,
+    /// Host faults in compiled code taken back to the interpreter.
+    pub faults: u64,
+}
+
+/// Why the translator could not do something: a failure of the host or a bug, never the guest's doing.
+#[derive(Debug)]
+pub enum Error {
+    /// The host refused memory or a thread.
+    Io(std::io::Error),
+    /// Cranelift has no code generator for this host, or rejected the code.
+    Codegen(String),
+    /// Guest code could not be read.
+    Fetch(jib_ir::runtime::Fault),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io(e) => write!(f, "{e}"),
+            Error::Codegen(e) => write!(f, "code generation: {e}"),
+            Error::Fetch(e) => write!(f, "cannot read guest code at {:#x}", e.addr),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Self {
+        Error::Io(e)
+    }
+}

@@ -1,0 +1,158 @@
+//! Raw host system calls, and the interruptible one that guest calls go through.
+//!
+//! The guest shares our address space, so its pointers may be passed to the kernel as they are;
+//! a bad one yields `EFAULT` from there.
+
+use std::arch::{asm, global_asm};
+use std::sync::atomic::AtomicU32;
+
+/// What [`interruptible`] returns when a signal arrived before the call took effect.
+pub(crate) const ERESTARTSYS: i64 = -512;
+
+global_asm!(
+    ".pushsection .text.jib_syscall,\"ax\",@progbits",
+    ".p2align 4",
+    // rdi: number, rsi: six arguments, rdx: pending flag.
+    "jib_syscall: mov rax, rdi",
+    "mov rcx, rdx",
+    "mov r11, rsi",
+    "mov rdi, qword ptr [r11]",
+    "mov rsi, qword ptr [r11 + 8]",
+    "mov rdx, qword ptr [r11 + 16]",
+    "mov r10, qword ptr [r11 + 24]",
+    "mov r8, qword ptr [r11 + 32]",
+    "mov r9, qword ptr [r11 + 40]",
+    "jib_syscall_begin: cmp dword ptr [rcx], 0",
+    "jne jib_syscall_interrupted",
+    "syscall",
+    "jib_syscall_end: ret",
+    "jib_syscall_interrupted: mov rax, -512",
+    "ret",
+    // Return from a host signal handler.
+    "jib_restorer: mov eax, 15",
+    "syscall",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    static jib_syscall_begin: u8;
+    static jib_syscall_end: u8;
+    static jib_syscall_interrupted: u8;
+    static jib_restorer: u8;
+    fn jib_syscall(nr: i64, args: *const [u64; 6], pending: *const AtomicU32) -> i64;
+}
+
+/// If a signal interrupted [`interruptible`] at host address `pc` before its system call took
+/// effect (or the kernel backed up to restart it), where to resume so that it returns
+/// [`ERESTARTSYS`].
+pub(crate) fn interrupted(pc: u64) -> Option<u64> {
+    let (begin, end) = (&raw const jib_syscall_begin as u64, &raw const jib_syscall_end as u64);
+    (begin..end).contains(&pc).then_some(&raw const jib_syscall_interrupted as u64)
+}
+
+/// Address of the host signal return stub.
+pub(crate) fn restorer() -> u64 {
+    &raw const jib_restorer as u64
+}
+
+/// Makes a system call unless `pending` is set; there is no window in which a signal that sets
+/// `pending` goes unnoticed. Returns the kernel's raw answer.
+pub(crate) fn interruptible(nr: i64, args: [u64; 6], pending: &AtomicU32) -> i64 {
+    // SAFETY: the stub follows the C ABI; what the kernel does to memory is what the guest asked.
+    unsafe { jib_syscall(nr, &raw const args, pending) }
+}
+
+/// Makes a system call with up to six arguments; returns the kernel's raw answer.
+pub(crate) fn call(nr: i64, args: &[u64]) -> i64 {
+    let arg = |i: usize| args.get(i).copied().unwrap_or(0);
+    let result;
+    // SAFETY: the clobbers are the kernel's; callers pass pointers to live memory of theirs.
+    unsafe {
+        asm!("syscall", inlateout("rax") nr => result, in("rdi") arg(0), in("rsi") arg(1), in("rdx") arg(2),
+             in("r10") arg(3), in("r8") arg(4), in("r9") arg(5), out("rcx") _, out("r11") _, options(nostack));
+    }
+    result
+}
+
+/// [`call`] as a `Result`.
+pub(crate) fn try_call(nr: i64, args: &[u64]) -> Result<u64, Errno> {
+    match call(nr, args) {
+        e @ -4095..=-1 => Err(Errno(-e as i32)),
+        v => Ok(v as u64),
+    }
+}
+
+/// A Linux error number; the numbers are the same on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Errno(pub i32);
+
+impl std::fmt::Display for Errno {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match syscalls::Errno::new(self.0).description() {
+            Some(text) => f.write_str(text),
+            None => write!(f, "error {}", self.0),
+        }
+    }
+}
+
+impl Errno {
+    /// As a system call returns it.
+    pub(crate) fn raw(self) -> i64 {
+        -(self.0 as i64)
+    }
+}
+
+/// Kernel thread id of the caller.
+pub(crate) fn gettid() -> i32 {
+    call(libc::SYS_gettid, &[]) as i32
+}
+
+/// Process id of the caller.
+pub(crate) fn getpid() -> i32 {
+    call(libc::SYS_getpid, &[]) as i32
+}
+
+/// Ends the calling thread alone.
+pub(crate) fn exit_thread(code: i32) -> ! {
+    loop {
+        call(libc::SYS_exit, &[code as u64]);
+    }
+}
+
+/// Ends the process at once.
+pub(crate) fn exit_group(code: i32) -> ! {
+    loop {
+        call(libc::SYS_exit_group, &[code as u64]);
+    }
+}
+
+/// Writes a diagnostic to `fd` in one piece; failures are of no interest.
+pub(crate) fn print(fd: i32, text: &str) {
+    call(libc::SYS_write, &[fd as u64, text.as_ptr() as u64, text.len() as u64]);
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `ts` is a live local; the vDSO answers without entering the kernel.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut ts) };
+    ts.tv_sec as u64 * 1_000_000_000 + ts.tv_nsec as u64
+}
+
+/// A value of the host's auxiliary vector.
+pub(crate) fn auxval(key: u64) -> u64 {
+    // SAFETY: getauxval has no preconditions.
+    unsafe { libc::getauxval(key) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU32;
+
+    #[test]
+    fn a_pending_signal_keeps_the_call_from_being_made() {
+        assert_eq!(interruptible(libc::SYS_getpid, [0; 6], &AtomicU32::new(0)), getpid() as i64);
+        assert_eq!(interruptible(libc::SYS_getpid, [0; 6], &AtomicU32::new(1)), ERESTARTSYS);
+    }
+}

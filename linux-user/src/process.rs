@@ -1,0 +1,103 @@
+//! What the threads of one guest process share.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jib_backend::{Stats, Translator};
+use jib_frontend_aarch64::A64;
+
+use crate::host;
+use crate::space::{AddressSpace, Changed};
+
+/// Called with the translator's counters when the process ends in a way that `run` cannot report.
+pub type AtExit = Arc<dyn Fn(&Stats) + Send + Sync>;
+
+/// State of a guest process; `vfork` children share it with their parent.
+pub(crate) struct Process {
+    /// Translations.
+    pub translator: Arc<Translator<A64>>,
+    /// Memory.
+    pub space: Arc<AddressSpace>,
+    /// Address of the signal return trampoline.
+    pub trampoline: u64,
+    /// Absolute path of the program.
+    pub program: PathBuf,
+    /// What `/proc/self` tells of us.
+    pub facts: Facts,
+    /// Where absolute paths are looked up first.
+    pub sysroot: Option<PathBuf>,
+    /// Options with which to start ourselves for `execve`.
+    pub reexec: Vec<OsString>,
+    /// File descriptor of the system call log.
+    pub strace: Option<i32>,
+    /// Report what is not supported.
+    pub verbose: bool,
+    /// The process that `run` was called in; forked children have another id.
+    pub pid: i32,
+    /// See [`AtExit`].
+    pub at_exit: Option<AtExit>,
+    /// Things behind a lock.
+    pub shared: Mutex<Shared>,
+}
+
+/// Fixed texts of `/proc/self`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    /// Arguments, each ended by a null byte.
+    pub cmdline: Vec<u8>,
+    /// Environment, each ended by a null byte.
+    pub environ: Vec<u8>,
+    /// The auxiliary vector.
+    pub auxv: Vec<u8>,
+}
+
+/// What changes while the process runs.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Limits that are remembered, not applied: they would hit the translator.
+    pub limits: [Option<[u64; 2]>; 16],
+    /// System call numbers that were reported as unsupported.
+    reported: BTreeSet<u32>,
+}
+
+/// The strings of `list`, each ended by a null byte.
+pub(crate) fn joined(list: &[OsString]) -> Vec<u8> {
+    list.iter().flat_map(|s| s.as_bytes().iter().copied().chain([0])).collect()
+}
+
+impl Process {
+    /// Locks the shared part (also around `fork`).
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops translations that an address-space change made stale.
+    pub(crate) fn apply<T>(&self, change: Changed<T>) -> T {
+        if let Some(range) = change.stale {
+            self.translator.invalidate(range);
+        }
+        change.value
+    }
+
+    /// Says once that a system call is not supported.
+    pub(crate) fn report_unknown(&self, nr: u32, name: &str) {
+        if self.verbose && self.lock().reported.insert(nr) {
+            host::print(2, &format!("jib: system call {nr} ({name}) is not supported\n"));
+        }
+    }
+
+    /// Where `path` is in the sysroot, if it exists there.
+    pub(crate) fn in_sysroot(&self, path: &[u8]) -> Option<PathBuf> {
+        in_sysroot(self.sysroot.as_deref()?, path)
+    }
+}
+
+/// Where the absolute `path` is under `root`, if it exists there.
+pub(crate) fn in_sysroot(root: &Path, path: &[u8]) -> Option<PathBuf> {
+    let inner = path.strip_prefix(b"/")?;
+    let full = root.join(OsStr::from_bytes(inner));
+    full.symlink_metadata().is_ok().then_some(full)
+}

@@ -1,0 +1,348 @@
+//! Host signal handlers, host masks, and the one signal that a thread has yet to deliver.
+//!
+//! Everything a handler touches is in [`Context`], reached through a thread-local pointer. The
+//! handler notes the signal, blocks all others in the interrupted context, and makes running code
+//! leave; the run loop delivers it and restores the mask.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use jib_ir::state::{State, slot};
+
+use super::action::{Action, DEFAULT, IGNORE};
+use super::{NSIG, SYNCHRONOUS, SigInfo, bit};
+use crate::host::{self, call};
+use crate::mem;
+
+/// What signal handlers of one thread see.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Non-zero while `info` holds a signal; also checked by interruptible system calls.
+    pending: AtomicU32,
+    /// The `EXIT_REQUEST` word of the thread's guest state.
+    exit_request: *const AtomicU64,
+    info: UnsafeCell<SigInfo>,
+    /// The guest's signal mask.
+    mask: AtomicU64,
+    /// Synchronous signals that were sent by someone and could not be noted yet.
+    held: AtomicU64,
+}
+
+thread_local! {
+    static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
+}
+
+/// Blocks everything but what we need ourselves; returns the previous host mask.
+pub(crate) fn block_all() -> u64 {
+    set_host_mask(!SYNCHRONOUS)
+}
+
+/// Sets the host mask of the calling thread; returns the previous one.
+pub(crate) fn set_host_mask(mask: u64) -> u64 {
+    let mut old = 0u64;
+    let args = [libc::SIG_SETMASK as u64, &raw const mask as u64, &raw mut old as u64, 8];
+    call(libc::SYS_rt_sigprocmask, &args);
+    old
+}
+
+/// Signals queued by the kernel for this thread or its process.
+fn kernel_pending() -> u64 {
+    let mut set = 0u64;
+    call(libc::SYS_rt_sigpending, &[&raw mut set as u64, 8]);
+    set
+}
+
+impl Context {
+    /// A context for the thread that runs on `state`, which must outlive it and not move.
+    pub(crate) fn new(state: &mut State, mask: u64) -> Box<Context> {
+        let word = &raw mut state.0[slot::EXIT_REQUEST.0 as usize];
+        Box::new(Context {
+            pending: AtomicU32::new(0),
+            exit_request: word.cast(),
+            info: UnsafeCell::new(SigInfo([0; 128])),
+            mask: AtomicU64::new(mask),
+            held: AtomicU64::new(0),
+        })
+    }
+
+    /// Makes `self` the calling thread's context. Signals should be blocked.
+    pub(crate) fn enter(&self) {
+        CURRENT.set(self);
+    }
+
+    /// Leaves the calling thread without a context. Signals should be blocked.
+    pub(crate) fn leave() {
+        CURRENT.set(ptr::null());
+    }
+
+    /// The flag for interruptible system calls.
+    pub(crate) fn flag(&self) -> &AtomicU32 {
+        &self.pending
+    }
+
+    /// Is a signal waiting to be delivered?
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes the waiting signal. All others stay blocked until [`Context::set_mask`].
+    pub(crate) fn take(&self) -> Option<SigInfo> {
+        if !self.is_pending() {
+            return None;
+        }
+        self.request_exit(0);
+        // SAFETY: `pending` is set, so the handler does not write `info` now.
+        let info = unsafe { *self.info.get() };
+        self.pending.store(0, Ordering::Release);
+        Some(info)
+    }
+
+    /// Running code has left because it was asked to; it may run again.
+    pub(crate) fn acknowledge_exit(&self) {
+        self.request_exit(0);
+        if self.is_pending() {
+            self.request_exit(1);
+        }
+    }
+
+    fn request_exit(&self, v: u64) {
+        // SAFETY: the state outlives the context.
+        unsafe { (*self.exit_request).store(v, Ordering::Relaxed) };
+    }
+
+    /// The guest's mask.
+    pub(crate) fn mask(&self) -> u64 {
+        self.mask.load(Ordering::Relaxed)
+    }
+
+    /// Signals pending for the guest and blocked by it.
+    pub(crate) fn queued(&self) -> u64 {
+        (kernel_pending() | self.held.load(Ordering::Relaxed)) & self.mask()
+    }
+
+    /// Sets the guest's mask alone; the host keeps everything blocked.
+    pub(crate) fn adopt_mask(&self, mask: u64) {
+        self.mask.store(mask & !super::UNBLOCKABLE, Ordering::Relaxed);
+    }
+
+    /// Sets the guest's mask, and the host's unless a signal is still to be delivered.
+    /// All signals must be blocked on the host.
+    pub(crate) fn set_mask(&self, mask: u64) {
+        self.adopt_mask(mask);
+        let mask = self.mask();
+        let due = self.held.load(Ordering::Relaxed) & !mask;
+        if due != 0 && !self.is_pending() {
+            let signal = due.trailing_zeros() as i32 + 1;
+            self.held.fetch_and(!bit(signal), Ordering::Relaxed);
+            self.note(&SigInfo::user(signal));
+        }
+        if !self.is_pending() {
+            set_host_mask(mask & !SYNCHRONOUS);
+        }
+    }
+
+    /// Notes `info` as the signal to deliver.
+    fn note(&self, info: &SigInfo) {
+        // SAFETY: `pending` is clear and only this thread writes, so nobody reads `info` now.
+        unsafe { *self.info.get() = *info };
+        self.pending.store(1, Ordering::Release);
+        self.request_exit(1);
+    }
+
+    /// A signal that somebody sent. Returns whether all others must now be blocked.
+    fn on_sent(&self, info: &SigInfo) -> bool {
+        let signal = bit(info.signal());
+        if signal & SYNCHRONOUS != 0 && (signal & self.mask() != 0 || self.is_pending()) {
+            self.held.fetch_or(signal, Ordering::Relaxed);
+            return false;
+        }
+        self.note(info);
+        true
+    }
+}
+
+/// The parts of the kernel's `ucontext` that handlers change.
+struct Interrupted(*mut libc::ucontext_t);
+
+impl Interrupted {
+    fn register(&mut self, index: i32) -> &mut i64 {
+        // SAFETY: the kernel gave us this context, and it lives as long as the handler runs.
+        unsafe { &mut (*self.0).uc_mcontext.gregs[index as usize] }
+    }
+
+    /// The signal mask that returning from the handler restores: the kernel's set is 8 bytes.
+    fn mask(&mut self) -> &mut u64 {
+        // SAFETY: as above; `uc_sigmask` is at least 8 bytes, 8-byte aligned.
+        unsafe { &mut *(&raw mut (*self.0).uc_sigmask).cast() }
+    }
+}
+
+extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes valid pointers.
+    let info = unsafe { &*info.cast::<SigInfo>() };
+    if info.code() <= 0 {
+        return on_signal_info(info, context);
+    }
+    if jib_backend::fault::recover(context) {
+        return;
+    }
+    let mut at = Interrupted(context.cast());
+    let pc = *at.register(libc::REG_RIP) as u64;
+    let addr = u64::from_le_bytes(std::array::from_fn(|i| info.0[16 + i]));
+    if let Some(resume) = mem::recover(pc) {
+        *at.register(libc::REG_RIP) = resume as i64;
+        *at.register(libc::REG_RAX) = addr as i64;
+        *at.register(libc::REG_RDX) = (signal as i64) << 16 | info.code() as i64 & 0xffff;
+        return;
+    }
+    internal_fault(signal, pc, addr);
+}
+
+/// A fault of our own: says so, and lets it kill us.
+fn internal_fault(signal: i32, pc: u64, addr: u64) {
+    let mut text = *b"jib: internal error: signal 00 at pc 0000000000000000, address 0000000000000000; please report it\n";
+    text[28] = b'0' + (signal / 10) as u8;
+    text[29] = b'0' + (signal % 10) as u8;
+    for i in 0..16 {
+        let digit = |v: u64| b"0123456789abcdef"[(v >> (60 - 4 * i) & 15) as usize];
+        text[37 + i] = digit(pc);
+        text[63 + i] = digit(addr);
+    }
+    call(libc::SYS_write, &[2, text.as_ptr() as u64, text.len() as u64]);
+    install(signal, DEFAULT, 0);
+}
+
+extern "C" fn on_signal(_signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes valid pointers.
+    on_signal_info(unsafe { &*info.cast::<SigInfo>() }, context);
+}
+
+fn on_signal_info(info: &SigInfo, context: *mut c_void) {
+    let mut at = Interrupted(context.cast());
+    let current = CURRENT.get();
+    if current.is_null() {
+        // A thread that runs no guest code: let another one have the signal.
+        *at.mask() = !SYNCHRONOUS;
+        let (signal, info) = (info.signal() as u64, info.0.as_ptr() as u64);
+        call(libc::SYS_rt_sigqueueinfo, &[host::getpid() as u64, signal, info]);
+        return;
+    }
+    // SAFETY: a thread leaves its context before it drops it.
+    let blocks = unsafe { (*current).on_sent(info) };
+    if blocks {
+        *at.mask() = !SYNCHRONOUS;
+    }
+    if let Some(resume) = host::interrupted(*at.register(libc::REG_RIP) as u64) {
+        *at.register(libc::REG_RIP) = resume as i64;
+    }
+}
+
+/// The kernel's `struct sigaction`.
+#[repr(C)]
+struct KernelAction {
+    handler: u64,
+    flags: u64,
+    restorer: u64,
+    mask: u64,
+}
+
+fn install(signal: i32, handler: u64, flags: i32) {
+    const SA_RESTORER: u64 = 0x0400_0000;
+    let flags = flags as u32 as u64 | SA_RESTORER;
+    let action = KernelAction { handler, flags, restorer: host::restorer(), mask: !0 };
+    call(libc::SYS_rt_sigaction, &[signal as u64, &raw const action as u64, 0, 8]);
+}
+
+/// Our own handlers for faults; they stay installed whatever the guest does.
+pub(crate) fn install_fault_handlers() {
+    let handler = on_fault as extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        install(signal, handler as usize as u64, libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART);
+    }
+}
+
+/// Tells the host what the guest wants of `signal`.
+pub(crate) fn set_disposition(signal: i32, action: &Action) {
+    let kept = action.flags as i32 & (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT);
+    if action.handler == DEFAULT || action.handler == IGNORE {
+        return install(signal, action.handler, kept);
+    }
+    let handler = on_signal as extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);
+    // With SA_RESTART the kernel tells restartable calls (it backs up) from others (EINTR).
+    let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART | kept;
+    install(signal, handler as usize as u64, flags);
+}
+
+/// Was SIGPIPE ignored when the process started? The Rust runtime ignores it before `main`.
+static SIGPIPE_IGNORED: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn remember_sigpipe() {
+    SIGPIPE_IGNORED.store(is_ignored(libc::SIGPIPE) as u32, Ordering::Relaxed);
+}
+
+// SAFETY: the C runtime calls the functions of this section once, before `main`; this one only
+// makes a system call and stores to a static.
+#[unsafe(link_section = ".init_array")]
+#[used]
+static REMEMBER_SIGPIPE: extern "C" fn() = remember_sigpipe;
+
+fn is_ignored(signal: i32) -> bool {
+    let mut old = KernelAction { handler: 0, flags: 0, restorer: 0, mask: 0 };
+    let args = [signal as u64, 0, &raw mut old as u64, 8];
+    call(libc::SYS_rt_sigaction, &args) == 0 && old.handler == IGNORE
+}
+
+/// Was `signal` ignored when the process started?
+pub(crate) fn inherited_ignore(signal: i32) -> bool {
+    match signal {
+        libc::SIGPIPE => SIGPIPE_IGNORED.load(Ordering::Relaxed) != 0,
+        1..=64 => is_ignored(signal),
+        _ => false,
+    }
+}
+
+/// A host stack for signal handlers; the calling thread uses it until the value is dropped.
+pub(crate) struct HandlerStack {
+    memory: Box<[u8]>,
+    old: libc::stack_t,
+}
+
+impl HandlerStack {
+    /// Room for the kernel's frame with every vector register, and for our handlers.
+    const SIZE: usize = 64 << 10;
+
+    /// Allocates a stack and makes it the calling thread's.
+    pub(crate) fn install() -> HandlerStack {
+        let mut memory = vec![0; HandlerStack::SIZE].into_boxed_slice();
+        let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
+        let mut old = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+        call(libc::SYS_sigaltstack, &[&raw const stack as u64, &raw mut old as u64]);
+        HandlerStack { memory, old }
+    }
+}
+
+impl Drop for HandlerStack {
+    fn drop(&mut self) {
+        debug_assert_eq!(self.memory.len(), HandlerStack::SIZE);
+        call(libc::SYS_sigaltstack, &[&raw const self.old as u64, 0]);
+    }
+}
+
+/// Dies of `signal` with its default action; callers have decided that it is deadly.
+pub(crate) fn die_of(signal: i32) -> ! {
+    install(signal, DEFAULT, 0);
+    set_host_mask(!bit(signal));
+    call(libc::SYS_tgkill, &[host::getpid() as u64, host::gettid() as u64, signal as u64]);
+    // Only a signal whose default is not deadly gets here.
+    host::exit_group(128 + signal)
+}
+
+/// Lets the host stop us by `signal`, which has a guest handler no more.
+pub(crate) fn stop_by(signal: i32) {
+    install(signal, DEFAULT, 0);
+    call(libc::SYS_tgkill, &[host::getpid() as u64, host::gettid() as u64, signal as u64]);
+}
+
+const _: () = assert!(NSIG == 64);

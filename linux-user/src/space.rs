@@ -1,0 +1,369 @@
+//! The guest's address space: host mappings and the mapping list, changed together.
+//!
+//! Guest pages are never executable on the host: guest code is data to us. What the guest has not
+//! mapped is not its to change: fixed mappings that would land on the translator's own memory
+//! fail with `ENOMEM`, and unmapping skips it.
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jib_ir::guest::Fetch;
+use jib_ir::runtime::{Access, Fault};
+use jib_ir::ty::Size;
+
+use crate::elf::{PAGE, TASK_SIZE, page_up};
+use crate::host::{Errno, try_call};
+use crate::mem::{self, SEGV_ACCERR, SEGV_MAPERR};
+use crate::vma::{Kind, VmaList};
+
+const PROT_RWX: i32 = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+/// `MAP_32BIT` exists on x86 only; AArch64 ignores the bit. Growing downwards is not tracked.
+const DROPPED_MAP_FLAGS: i32 = 0x40 | libc::MAP_GROWSDOWN;
+
+/// Guest mappings and the program break.
+#[derive(Default, Debug)]
+pub(crate) struct Inner {
+    /// What is mapped.
+    pub vmas: VmaList,
+    /// Lowest and current program break.
+    brk: Range<u64>,
+    /// Attached System V segments: start and length.
+    segments: Vec<(u64, u64)>,
+}
+
+/// The guest's address space.
+#[derive(Default, Debug)]
+pub(crate) struct AddressSpace {
+    inner: Mutex<Inner>,
+}
+
+/// What a change of the address space did, besides its result.
+#[derive(Debug)]
+pub(crate) struct Changed<T> {
+    /// The system call's result.
+    pub value: T,
+    /// Code that must be translated anew, if any.
+    pub stale: Option<Range<u64>>,
+}
+
+type Change<T> = Result<Changed<T>, Errno>;
+
+fn done<T>(value: T) -> Change<T> {
+    Ok(Changed { value, stale: None })
+}
+
+/// Host protection for a guest's: executable means readable, to us.
+const fn host_prot(prot: i32) -> u64 {
+    let data = prot & (libc::PROT_READ | libc::PROT_WRITE);
+    (if prot & libc::PROT_EXEC != 0 { data | libc::PROT_READ } else { data }) as u64
+}
+
+fn raw_mmap(at: u64, len: u64, prot: u64, flags: i32, fd: i32, offset: u64) -> Result<u64, Errno> {
+    try_call(libc::SYS_mmap, &[at, len, prot, flags as u64, fd as i64 as u64, offset])
+}
+
+fn raw_munmap(r: &Range<u64>) -> Result<u64, Errno> {
+    try_call(libc::SYS_munmap, &[r.start, r.end - r.start])
+}
+
+/// Checks an address and length as system calls give them, and rounds the end up to a page.
+fn range_of(addr: u64, len: u64, error: i32) -> Result<Range<u64>, Errno> {
+    if addr % PAGE != 0 {
+        return Err(Errno(libc::EINVAL));
+    }
+    match addr.checked_add(len) {
+        Some(end) if end <= TASK_SIZE => Ok(addr..page_up(end)),
+        _ => Err(Errno(error)),
+    }
+}
+
+/// A guest request to map memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mmap {
+    /// Wanted address.
+    pub addr: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// Guest protection.
+    pub prot: i32,
+    /// `MAP_*`.
+    pub flags: i32,
+    /// File, or -1.
+    pub fd: i32,
+    /// Offset into it.
+    pub offset: u64,
+    /// For the mapping list.
+    pub kind: Kind,
+}
+
+impl AddressSpace {
+    /// Locks the mapping list (also around `fork`).
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `mmap`
+    pub(crate) fn mmap(&self, m: Mmap) -> Change<u64> {
+        if m.len == 0 || m.offset % PAGE != 0 {
+            return Err(Errno(libc::EINVAL));
+        }
+        let fixed = m.flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
+        let at = if fixed || m.addr.checked_add(m.len).is_some_and(|e| e <= TASK_SIZE) { m.addr } else { 0 };
+        let wanted = range_of(if fixed { at } else { 0 }, m.len, libc::ENOMEM)?;
+        let flags = m.flags & !DROPPED_MAP_FLAGS;
+        let mut inner = self.lock();
+        let replaces = flags & libc::MAP_FIXED != 0 && flags & libc::MAP_FIXED_NOREPLACE == 0;
+        let stale = (replaces && inner.vmas.any_exec(wanted.clone())).then(|| wanted.clone());
+        let claimed = if replaces { inner.claim(wanted)? } else { Vec::new() };
+        match raw_mmap(at, m.len, host_prot(m.prot), flags, m.fd, m.offset) {
+            Ok(value) => {
+                inner.vmas.insert(value..page_up(value + m.len), m.prot & PROT_RWX, m.kind);
+                Ok(Changed { value, stale })
+            }
+            Err(e) => {
+                claimed.iter().for_each(|gap| drop(raw_munmap(gap)));
+                Err(e)
+            }
+        }
+    }
+
+    /// `munmap`
+    pub(crate) fn munmap(&self, addr: u64, len: u64) -> Change<()> {
+        let range = range_of(addr, len, libc::EINVAL)?;
+        if range.is_empty() {
+            return Err(Errno(libc::EINVAL));
+        }
+        self.lock().unmap(range)
+    }
+
+    /// `mprotect`: like Linux, changes what is mapped up to the first hole, then fails.
+    pub(crate) fn mprotect(&self, addr: u64, len: u64, prot: i32) -> Change<()> {
+        let range = range_of(addr, len, libc::ENOMEM)?;
+        if range.is_empty() {
+            return done(());
+        }
+        let mut inner = self.lock();
+        let end = inner.vmas.mapped_prefix(range.clone());
+        let part = range.start..end;
+        if part.is_empty() {
+            return Err(Errno(libc::ENOMEM));
+        }
+        try_call(libc::SYS_mprotect, &[part.start, end - part.start, host_prot(prot)])?;
+        let stale = inner.vmas.any_exec(part.clone()).then(|| part.clone());
+        inner.vmas.protect(part, prot & PROT_RWX);
+        if end < range.end { Err(Errno(libc::ENOMEM)) } else { Ok(Changed { value: (), stale }) }
+    }
+
+    /// `mremap`
+    pub(crate) fn mremap(&self, old: u64, old_len: u64, new_len: u64, flags: i32, to: u64) -> Change<u64> {
+        let range = range_of(old, old_len, libc::EINVAL)?;
+        let mut inner = self.lock();
+        let Some((_, vma)) = inner.vmas.find(old) else { return Err(Errno(libc::EFAULT)) };
+        if !inner.vmas.covers(range.clone()) {
+            return Err(Errno(libc::EFAULT));
+        }
+        let mut stale = inner.vmas.any_exec(range.clone()).then(|| range.clone());
+        let mut claimed = Vec::new();
+        if flags & libc::MREMAP_FIXED != 0 {
+            let target = range_of(to, new_len, libc::EINVAL)?;
+            if inner.vmas.any_exec(target.clone()) {
+                stale = Some(stale.map_or(target.clone(), |s| s.start.min(target.start)..s.end.max(target.end)));
+            }
+            claimed = inner.claim(target)?;
+        }
+        let moved = try_call(libc::SYS_mremap, &[old, old_len, new_len, flags as u64, to]);
+        let value = moved.inspect_err(|_| claimed.iter().for_each(|gap| drop(raw_munmap(gap))))?;
+        let keeps_old = old_len == 0 || flags & libc::MREMAP_DONTUNMAP != 0;
+        if !keeps_old {
+            inner.vmas.remove(range);
+        }
+        inner.vmas.insert(value..page_up(value + new_len), vma.prot, vma.kind);
+        Ok(Changed { value, stale })
+    }
+
+    /// `madvise`: on guest mappings only. Tells whether code went away.
+    pub(crate) fn madvise(&self, addr: u64, len: u64, advice: i32) -> Change<()> {
+        let range = range_of(addr, len, libc::EINVAL)?;
+        let inner = self.lock();
+        if !inner.vmas.covers(range.clone()) {
+            return Err(Errno(libc::ENOMEM));
+        }
+        try_call(libc::SYS_madvise, &[addr, len, advice as u64])?;
+        let drops = matches!(advice, libc::MADV_DONTNEED | libc::MADV_REMOVE | libc::MADV_FREE);
+        let stale = (drops && inner.vmas.any_exec(range.clone())).then_some(range);
+        Ok(Changed { value: (), stale })
+    }
+
+    /// `brk`: the new break, or the old one when it cannot be moved.
+    pub(crate) fn brk(&self, to: u64) -> Changed<u64> {
+        let mut inner = self.lock();
+        let stale = inner.move_brk(to).unwrap_or(None);
+        Changed { value: inner.brk.end, stale }
+    }
+
+    /// Sets where the heap begins.
+    pub(crate) fn set_brk_start(&self, at: u64) {
+        self.lock().brk = at..at;
+    }
+
+    /// `shmat`
+    pub(crate) fn shmat(&self, id: i32, addr: u64, flags: i32) -> Change<u64> {
+        let mut info = [0u64; 14];
+        try_call(libc::SYS_shmctl, &[id as u64, libc::IPC_STAT as u64, info.as_mut_ptr() as u64])?;
+        let len = page_up(info[SHM_SEGSZ_WORD]);
+        let mut inner = self.lock();
+        let mut claimed = Vec::new();
+        let replaces = addr != 0 && flags & libc::SHM_REMAP != 0;
+        if replaces {
+            claimed = inner.claim(range_of(addr & !(PAGE - 1), len, libc::EINVAL)?)?;
+        }
+        let exec = flags & libc::SHM_EXEC != 0;
+        let result = try_call(libc::SYS_shmat, &[id as u64, addr, (flags & !libc::SHM_EXEC) as u64]);
+        let at = result.inspect_err(|_| claimed.iter().for_each(|gap| drop(raw_munmap(gap))))?;
+        let write = if flags & libc::SHM_RDONLY != 0 { 0 } else { libc::PROT_WRITE };
+        let prot = libc::PROT_READ | write | if exec { libc::PROT_EXEC } else { 0 };
+        let stale = inner.vmas.any_exec(at..at + len).then_some(at..at + len);
+        inner.vmas.insert(at..at + len, prot, Kind::Plain);
+        inner.segments.push((at, len));
+        Ok(Changed { value: at, stale })
+    }
+
+    /// `shmdt`
+    pub(crate) fn shmdt(&self, addr: u64) -> Change<()> {
+        let mut inner = self.lock();
+        let Some(i) = inner.segments.iter().position(|s| s.0 == addr) else { return Err(Errno(libc::EINVAL)) };
+        try_call(libc::SYS_shmdt, &[addr])?;
+        let (at, len) = inner.segments.swap_remove(i);
+        let stale = inner.vmas.any_exec(at..at + len).then_some(at..at + len);
+        inner.vmas.remove(at..at + len);
+        Ok(Changed { value: (), stale })
+    }
+}
+
+/// Where `shm_segsz` is in `struct shmid64_ds`, in 64-bit words.
+const SHM_SEGSZ_WORD: usize = 6;
+
+impl Inner {
+    /// Makes sure that `range` may be replaced: reserves the parts where the guest has nothing, so
+    /// that nothing of the translator's is there. Returns what was reserved.
+    fn claim(&self, range: Range<u64>) -> Result<Vec<Range<u64>>, Errno> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+        let mut claimed: Vec<Range<u64>> = Vec::new();
+        for gap in self.vmas.gaps(range) {
+            match raw_mmap(gap.start, gap.end - gap.start, 0, flags, -1, 0) {
+                Ok(_) => claimed.push(gap),
+                Err(e) => {
+                    claimed.iter().for_each(|gap| drop(raw_munmap(gap)));
+                    return Err(if e.0 == libc::EEXIST { Errno(libc::ENOMEM) } else { e });
+                }
+            }
+        }
+        Ok(claimed)
+    }
+
+    fn unmap(&mut self, range: Range<u64>) -> Change<()> {
+        let parts: Vec<_> = self.vmas.overlapping(range.clone()).map(|(r, _)| r).collect();
+        for part in &parts {
+            raw_munmap(part)?;
+        }
+        let stale = self.vmas.any_exec(range.clone()).then(|| range.clone());
+        self.vmas.remove(range);
+        Ok(Changed { value: (), stale })
+    }
+
+    fn move_brk(&mut self, to: u64) -> Result<Option<Range<u64>>, Errno> {
+        if to < self.brk.start || to > TASK_SIZE - PAGE {
+            return Ok(None);
+        }
+        let (old, new) = (page_up(self.brk.end), page_up(to));
+        let mut stale = None;
+        if new > old {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+            let prot = libc::PROT_READ | libc::PROT_WRITE;
+            raw_mmap(old, new - old, prot as u64, flags, -1, 0)?;
+            self.vmas.insert(old..new, prot, Kind::Heap);
+        } else if new < old {
+            stale = self.unmap(new..old)?.stale;
+        }
+        self.brk.end = to;
+        Ok(stale)
+    }
+}
+
+impl Fetch for AddressSpace {
+    fn word(&self, pc: u64) -> Result<u32, Fault> {
+        let fault = |signal: i32, code: u32| Fault {
+            addr: pc,
+            access: Access::Fetch,
+            cause: (signal as u32) << 16 | code,
+        };
+        if pc % 4 != 0 {
+            return Err(fault(libc::SIGBUS, libc::BUS_ADRALN as u32));
+        }
+        match self.lock().vmas.find(pc) {
+            None => Err(fault(libc::SIGSEGV, SEGV_MAPERR)),
+            Some((_, v)) if v.prot & libc::PROT_EXEC == 0 => Err(fault(libc::SIGSEGV, SEGV_ACCERR)),
+            Some(_) => match mem::load(Size::B4, pc) {
+                Ok(word) => Ok(word as u32),
+                Err(f) => Err(Fault { access: Access::Fetch, ..f }),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
+
+    fn anonymous(space: &AddressSpace, addr: u64, len: u64, prot: i32, flags: i32) -> Change<u64> {
+        let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        space.mmap(Mmap { addr, len, prot, flags, fd: -1, offset: 0, kind: Kind::Plain })
+    }
+
+    #[test]
+    fn fixed_mappings_never_hit_the_translator() {
+        let space = AddressSpace::default();
+        let own = Box::new(7u64);
+        let at = &raw const *own as u64 & !(PAGE - 1);
+        assert_eq!(anonymous(&space, at, PAGE, RW, libc::MAP_FIXED).unwrap_err().0, libc::ENOMEM);
+        space.munmap(at, PAGE).unwrap();
+        assert_eq!(space.mprotect(at, PAGE, 0).unwrap_err().0, libc::ENOMEM);
+        assert_eq!(*own, 7);
+    }
+
+    #[test]
+    fn code_ranges_become_stale_when_they_change() {
+        let space = AddressSpace::default();
+        let at = anonymous(&space, 0, 4 * PAGE, RW | libc::PROT_EXEC, 0).unwrap().value;
+        mem::write(at, &0xd503_201fu32.to_le_bytes()).unwrap();
+        assert_eq!(space.word(at), Ok(0xd503_201f));
+        assert_eq!(space.word(at + 2).unwrap_err().cause, 7 << 16 | 1);
+        assert_eq!(space.mprotect(at, PAGE, RW).unwrap().stale, Some(at..at + PAGE));
+        assert_eq!(space.word(at).unwrap_err().cause, 11 << 16 | SEGV_ACCERR);
+        assert_eq!(space.munmap(at, PAGE).unwrap().stale, None);
+        assert_eq!(space.word(at).unwrap_err().cause, 11 << 16 | SEGV_MAPERR);
+        assert!(space.munmap(at + PAGE, 3 * PAGE).unwrap().stale.is_some());
+    }
+
+    #[test]
+    fn brk_grows_shrinks_and_refuses() {
+        let space = AddressSpace::default();
+        space.set_brk_start(0x31_0000_0123);
+        assert_eq!(space.brk(0).value, 0x31_0000_0123);
+        assert_eq!(space.brk(0x31_0000_5000).value, 0x31_0000_5000);
+        mem::write(0x31_0000_4ff8, &[1; 8]).unwrap();
+        assert_eq!(space.brk(0x31_0000_1000).value, 0x31_0000_1000);
+        assert_eq!(space.brk(u64::MAX).value, 0x31_0000_1000);
+    }
+
+    #[test]
+    fn a_huge_reservation_costs_nothing() {
+        let space = AddressSpace::default();
+        let len = 16 << 40;
+        let at = anonymous(&space, 0, len, 0, libc::MAP_NORESERVE).unwrap().value;
+        space.mprotect(at, PAGE, RW).unwrap();
+        space.munmap(at, len).unwrap();
+    }
+}

@@ -1,0 +1,465 @@
+//! Guest threads and processes: their state, how they are born and how they end.
+//!
+//! A guest thread is a host thread made by `std::thread`, because Rust and the C library need valid
+//! thread-local storage; its kernel thread id is the guest's. What the kernel would do for the guest
+//! at a thread's end (robust futexes, clearing the id that `pthread_join` waits for) is done by us as
+//! the last act. A child that shares memory (`vfork`, `posix_spawn`) is a real `CLONE_VM` process: it
+//! borrows the host thread-local storage of the thread that waits for it.
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+
+use jib_backend::Vcpu;
+use jib_frontend_aarch64::A64;
+use jib_ir::state::{State, slot};
+use jib_ir::ty::Size;
+
+use crate::ExitStatus;
+use crate::host::{self, Errno, call};
+use crate::mem;
+use crate::process::Process;
+use crate::run::Ended;
+use crate::runtime::UserRuntime;
+use crate::signal::AltStack;
+use crate::signal::action::Actions;
+use crate::signal::host::{Context, HandlerStack, block_all, die_of};
+
+/// Host stack of a guest thread: room for compiling the largest region.
+const HOST_STACK: usize = 8 << 20;
+
+/// How a thread's end is the end of something on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The thread that called `run`: the process's end returns from there.
+    Main,
+    /// A thread of ours: its end returns to the C library.
+    Worker,
+    /// The only thread of a forked process, on whatever host thread forked: never returns.
+    Child,
+}
+
+/// A guest thread.
+pub(crate) struct Thread {
+    /// The process.
+    pub process: Arc<Process>,
+    /// Signal dispositions.
+    pub actions: Arc<Actions>,
+    /// Registers, and the way into translated code.
+    pub vcpu: Vcpu<A64>,
+    /// Memory and counters for translated code.
+    pub runtime: UserRuntime,
+    /// What signal handlers see. Points into `vcpu.state`.
+    pub context: Box<Context>,
+    /// Alternate signal stack.
+    pub alt: AltStack,
+    /// Mask of a system call that was interrupted while it had its own.
+    pub temporary_mask: Option<u64>,
+    /// The last system call must be restarted, or fail with `EINTR` if a handler runs.
+    pub restart: bool,
+    /// See [`Role`].
+    pub role: Role,
+    /// Where a worker's end stores 0, if not null.
+    clear_tid: u64,
+    /// Strings of an `execve`, kept here so that a `vfork` parent frees them.
+    pub exec_strings: Vec<Vec<u8>>,
+}
+
+// SAFETY: the raw pointer in the context leads into the thread's own state, on the heap.
+unsafe impl Send for Thread {}
+
+/// A request to make a thread or process, in the order of `struct clone_args`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clone {
+    /// `CLONE_*`
+    pub flags: u64,
+    /// Where to store a pidfd.
+    pub pidfd: u64,
+    /// Thread id in the child's memory.
+    pub child_tid: u64,
+    /// Thread id in the parent's memory.
+    pub parent_tid: u64,
+    /// Signal at its end.
+    pub exit_signal: u64,
+    /// Its stack pointer, or 0 to keep it.
+    pub stack: u64,
+    /// Its thread pointer.
+    pub tls: u64,
+}
+
+impl Clone {
+    fn has(&self, flag: c_int) -> bool {
+        self.flags & flag as u32 as u64 != 0
+    }
+}
+
+/// `CLONE_CLEAR_SIGHAND`
+pub(crate) const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
+/// Flags of `fork` that we see to ourselves.
+const SIMPLE_FORK: u64 = (libc::CLONE_CHILD_SETTID
+    | libc::CLONE_CHILD_CLEARTID
+    | libc::CLONE_PARENT_SETTID
+    | libc::CLONE_SETTLS
+    | libc::CLONE_VFORK) as u64
+    | CLONE_CLEAR_SIGHAND;
+
+impl Thread {
+    /// A thread that runs on `state`.
+    pub(crate) fn new(process: Arc<Process>, actions: Arc<Actions>, state: &State, mask: u64, role: Role) -> Thread {
+        let mut vcpu = Vcpu::<A64>::new(&process.translator);
+        copy_guest_part(&mut vcpu.state, state);
+        let context = Context::new(&mut vcpu.state, mask);
+        Thread {
+            process,
+            actions,
+            vcpu,
+            runtime: UserRuntime,
+            context,
+            alt: AltStack::default(),
+            temporary_mask: None,
+            restart: false,
+            role,
+            clear_tid: 0,
+            exec_strings: Vec::new(),
+        }
+    }
+
+    /// `clone` and `clone3`: the child's id, seen from the parent.
+    pub(crate) fn clone_guest(&mut self, c: &Clone) -> Result<i32, Errno> {
+        let (vm, thread, sighand) =
+            (c.has(libc::CLONE_VM), c.has(libc::CLONE_THREAD), c.has(libc::CLONE_SIGHAND));
+        if thread && !sighand || sighand && !vm || sighand && c.flags & CLONE_CLEAR_SIGHAND != 0 {
+            return Err(Errno(libc::EINVAL));
+        }
+        block_all();
+        let result = if self.context.is_pending() {
+            // Let the signal in first, as if it had come before the call.
+            Err(Errno(-host::ERESTARTSYS as i32))
+        } else if thread {
+            self.spawn(c)
+        } else if vm && c.has(libc::CLONE_VFORK) {
+            self.shared_child(c, None)
+        } else if vm {
+            self.detached_shared_child(c)
+        } else {
+            self.fork(c)
+        };
+        self.context.set_mask(self.context.mask());
+        result
+    }
+
+    /// A child's thread, made from this one's state.
+    fn child(&self, c: &Clone, actions: Arc<Actions>, role: Role) -> Thread {
+        let mut t = Thread::new(self.process.clone(), actions, &self.vcpu.state, self.context.mask(), role);
+        let s = &mut t.vcpu.state;
+        s.set_x(0, 0);
+        s.set(slot::EXCL_ADDR, u64::MAX);
+        if c.stack != 0 {
+            s.set_x(31, c.stack);
+        }
+        if c.has(libc::CLONE_SETTLS) {
+            s.set(slot::TPIDR, c.tls);
+        }
+        // A thread on a new stack loses the alternate one; `vfork` keeps it, as in Linux.
+        if !c.has(libc::CLONE_VM) || c.has(libc::CLONE_VFORK) {
+            t.alt = self.alt;
+        }
+        t
+    }
+
+    fn spawn(&mut self, c: &Clone) -> Result<i32, Errno> {
+        let mut t = self.child(c, self.actions.clone(), Role::Worker);
+        t.clear_tid = if c.has(libc::CLONE_CHILD_CLEARTID) { c.child_tid } else { 0 };
+        let (born, started) = mpsc::channel();
+        let c = *c;
+        let body = move || worker_main(t, &c, &born);
+        match std::thread::Builder::new().stack_size(HOST_STACK).spawn(body) {
+            // The host thread is detached: dropping the handle is what we want.
+            Ok(_) => started.recv().map_err(|_| Errno(libc::EAGAIN)),
+            Err(_) => Err(Errno(libc::EAGAIN)),
+        }
+    }
+
+    /// `fork`, by the C library if it can do what is asked, else by the raw system call.
+    fn fork(&mut self, c: &Clone) -> Result<i32, Errno> {
+        let process = self.process.clone();
+        let actions = self.actions.clone();
+        process.translator.before_fork();
+        let guards = (process.space.lock(), actions.lock(), process.lock());
+        let simple = c.flags & !SIMPLE_FORK == 0 && c.exit_signal == libc::SIGCHLD as u64;
+        let pid = if simple { c_fork() } else { raw_fork(c) };
+        drop(guards);
+        match pid {
+            Ok(0) => process.translator.after_fork_child(),
+            _ => process.translator.after_fork_parent(),
+        }
+        match pid? {
+            0 => {
+                self.become_child(c, simple);
+                Ok(0)
+            }
+            pid => {
+                if simple && c.has(libc::CLONE_PARENT_SETTID) {
+                    store_tid(c.parent_tid, pid);
+                }
+                Ok(pid)
+            }
+        }
+    }
+
+    fn become_child(&mut self, c: &Clone, simple: bool) {
+        self.role = Role::Child;
+        self.clear_tid = 0;
+        if simple && c.has(libc::CLONE_CHILD_SETTID) {
+            store_tid(c.child_tid, host::gettid());
+        }
+        if simple && c.has(libc::CLONE_CHILD_CLEARTID) {
+            call(libc::SYS_set_tid_address, &[c.child_tid]);
+        }
+        if c.flags & CLONE_CLEAR_SIGHAND != 0 {
+            self.actions.clear_handlers();
+        }
+        let s = &mut self.vcpu.state;
+        s.set(slot::EXCL_ADDR, u64::MAX);
+        if c.stack != 0 {
+            s.set_x(31, c.stack);
+        }
+        if c.has(libc::CLONE_SETTLS) {
+            s.set(slot::TPIDR, c.tls);
+        }
+    }
+
+    /// A child process in our own memory, which we wait for until it executes or ends.
+    fn shared_child(&mut self, c: &Clone, born: Option<Sender<i32>>) -> Result<i32, Errno> {
+        let actions = if c.has(libc::CLONE_SIGHAND) { self.actions.clone() } else { Arc::new((*self.actions).clone()) };
+        let mut child = SharedChild {
+            thread: self.child(c, actions, Role::Child),
+            clear_handlers: c.flags & CLONE_CLEAR_SIGHAND != 0,
+            born,
+        };
+        let flags = (c.flags & !CLONE_CLEAR_SIGHAND) as c_int & !libc::CLONE_SETTLS | libc::CLONE_VFORK;
+        let pid = clone_sharing(flags | c.exit_signal as c_int, c, &mut child);
+        self.context.enter();
+        pid
+    }
+
+    /// A child process in our own memory that nobody waits for: a thread made for it does.
+    fn detached_shared_child(&mut self, c: &Clone) -> Result<i32, Errno> {
+        let (born, started) = mpsc::channel();
+        let mut lender = self.child(c, self.actions.clone(), Role::Worker);
+        lender.vcpu.state.set_x(31, self.vcpu.state.x(31));
+        let c = Clone { flags: c.flags, ..*c };
+        let body = move || {
+            let _stack = HandlerStack::install();
+            block_all();
+            let result = lender.shared_child(&c, Some(born));
+            Context::leave();
+            drop(result);
+        };
+        match std::thread::Builder::new().stack_size(HOST_STACK).spawn(body) {
+            Ok(_) => started.recv().map_err(|_| Errno(libc::EAGAIN)),
+            Err(_) => Err(Errno(libc::EAGAIN)),
+        }
+    }
+
+    /// `set_tid_address`: the kernel's business, but for workers, whose kernel word is the C library's.
+    pub(crate) fn set_tid_address(&mut self, addr: u64) -> i64 {
+        if self.role == Role::Worker {
+            self.clear_tid = addr;
+            host::gettid() as i64
+        } else {
+            call(libc::SYS_set_tid_address, &[addr])
+        }
+    }
+
+    /// Ends what `end` says; returns only for the end of the process in its main thread, and for
+    /// the end of a worker.
+    pub(crate) fn finish(&mut self, end: Ended) -> ExitStatus {
+        block_all();
+        match (end, self.role) {
+            (Ended::Process(status), Role::Main) => status,
+            (Ended::Process(status), _) => {
+                if host::getpid() == self.process.pid
+                    && let Some(at_exit) = &self.process.at_exit
+                {
+                    at_exit(&self.process.translator.stats());
+                }
+                match status {
+                    ExitStatus::Exited(code) => host::exit_group(code),
+                    ExitStatus::Signaled(signal) => die_of(signal),
+                }
+            }
+            (Ended::Thread(code), Role::Worker) => ExitStatus::Exited(code),
+            (Ended::Thread(code), _) => host::exit_thread(code),
+        }
+    }
+}
+
+/// Copies everything but the backend's words and the exit request.
+fn copy_guest_part(to: &mut State, from: &State) {
+    const BACKEND: std::ops::Range<usize> = slot::SCRATCH.0 as usize..slot::GUEST.0 as usize;
+    for (i, (to, from)) in to.0.iter_mut().zip(&from.0).enumerate() {
+        if !BACKEND.contains(&i) && i != slot::EXIT_REQUEST.0 as usize {
+            *to = *from;
+        }
+    }
+}
+
+fn store_tid(addr: u64, tid: i32) {
+    // As in the kernel, a bad address is ignored.
+    drop(mem::store(Size::B4, addr, tid as u32 as u128));
+}
+
+/// Body of a worker's host thread. All signals are blocked here, inherited from the parent.
+fn worker_main(mut t: Thread, c: &Clone, born: &Sender<i32>) {
+    let stack = HandlerStack::install();
+    let tid = host::gettid();
+    for (flag, addr) in [(libc::CLONE_PARENT_SETTID, c.parent_tid), (libc::CLONE_CHILD_SETTID, c.child_tid)] {
+        if c.has(flag) {
+            store_tid(addr, tid);
+        }
+    }
+    let apart = (libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SYSVSEM) as u64 & !c.flags;
+    if apart != 0 {
+        call(libc::SYS_unshare, &[apart]);
+    }
+    // The robust list that the C library set is of no use, and the guest sets its own.
+    call(libc::SYS_set_robust_list, &[0, 24]);
+    t.context.enter();
+    t.context.set_mask(t.context.mask());
+    // The parent waits in `recv`; if it has died, so shall we.
+    drop(born.send(tid));
+    let end = t.run();
+    t.finish(end);
+    let clear_tid = t.clear_tid;
+    Context::leave();
+    drop(t);
+    drop(stack);
+    release_robust_futexes(tid);
+    if clear_tid != 0 {
+        store_tid(clear_tid, 0);
+        call(libc::SYS_futex, &[clear_tid, libc::FUTEX_WAKE as u64, 1]);
+    }
+}
+
+/// Most entries of a robust list that are looked at, as in the kernel.
+const ROBUST_LIMIT: usize = 2048;
+
+/// Does what the kernel does for the robust list of an ending thread, before the thread's memory
+/// may be reused; then the kernel finds nothing to do.
+fn release_robust_futexes(tid: i32) {
+    let (mut head, mut len) = (0u64, 0u64);
+    call(libc::SYS_get_robust_list, &[0, &raw mut head as u64, &raw mut len as u64]);
+    call(libc::SYS_set_robust_list, &[0, 24]);
+    if head == 0 {
+        return;
+    }
+    let word = |addr: u64| mem::load(Size::B8, addr).ok().map(|v| v as u64);
+    let (Some(first), Some(offset), Some(in_progress)) = (word(head), word(head + 8), word(head + 16)) else { return };
+    let mut entry = first;
+    for _ in 0..ROBUST_LIMIT {
+        if entry & !1 == head {
+            break;
+        }
+        let next = word(entry & !1);
+        if entry != in_progress {
+            owner_died((entry & !1).wrapping_add(offset), tid);
+        }
+        let Some(next) = next else { return };
+        entry = next;
+    }
+    if in_progress & !1 != 0 {
+        owner_died((in_progress & !1).wrapping_add(offset), tid);
+    }
+}
+
+/// Marks a futex word that `tid` owns, and wakes a waiter.
+fn owner_died(addr: u64, tid: i32) {
+    const TID_MASK: u32 = 0x3fff_ffff;
+    const OWNER_DIED: u32 = 0x4000_0000;
+    const WAITERS: u32 = 0x8000_0000;
+    let Ok(mut old) = mem::load(Size::B4, addr) else { return };
+    loop {
+        if old as u32 & TID_MASK != tid as u32 {
+            return;
+        }
+        let new = old as u32 & WAITERS | OWNER_DIED;
+        match mem::cas(Size::B4, addr, old, new as u128) {
+            Ok(seen) if seen == old => break,
+            Ok(seen) => old = seen,
+            Err(_) => return,
+        }
+    }
+    if old as u32 & WAITERS != 0 {
+        call(libc::SYS_futex, &[addr, libc::FUTEX_WAKE as u64, 1]);
+    }
+}
+
+/// `fork` of the C library, which keeps its own locks consistent.
+fn c_fork() -> Result<i32, Errno> {
+    // SAFETY: the caller holds our locks; the child goes on with this thread alone.
+    match unsafe { libc::fork() } {
+        -1 => Err(Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EAGAIN))),
+        pid => Ok(pid),
+    }
+}
+
+/// `fork` with flags that the C library has no way to pass on.
+fn raw_fork(c: &Clone) -> Result<i32, Errno> {
+    let flags = c.flags & !(libc::CLONE_SETTLS as u64 | CLONE_CLEAR_SIGHAND) | c.exit_signal;
+    // CLONE_PIDFD and CLONE_PARENT_SETTID share an argument.
+    let parent = if c.has(libc::CLONE_PIDFD) { c.pidfd } else { c.parent_tid };
+    match call(libc::SYS_clone, &[flags, 0, parent, c.child_tid, 0]) {
+        e @ -4095..=-1 => Err(Errno(-e as i32)),
+        pid => Ok(pid as i32),
+    }
+}
+
+/// What the new process of [`clone_sharing`] gets.
+struct SharedChild {
+    thread: Thread,
+    clear_handlers: bool,
+    born: Option<Sender<i32>>,
+}
+
+/// Makes a process that shares our memory and runs `child`; returns when it has executed or ended.
+fn clone_sharing(flags: c_int, c: &Clone, child: &mut SharedChild) -> Result<i32, Errno> {
+    let map = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new anonymous mapping, unmapped below when the child no longer runs on it; the
+    // thread-local storage that the child borrows is not used by us meanwhile, as we are suspended.
+    unsafe {
+        let stack = libc::mmap(ptr::null_mut(), HOST_STACK, prot, map, -1, 0);
+        if stack == libc::MAP_FAILED {
+            return Err(Errno(libc::ENOMEM));
+        }
+        let arg: *mut SharedChild = child;
+        let parent = if c.has(libc::CLONE_PIDFD) { c.pidfd } else { c.parent_tid };
+        let top = stack.byte_add(HOST_STACK);
+        let pid = libc::clone(shared_child_main, top, flags, arg.cast::<c_void>(), parent, ptr::null_mut::<c_void>(), c.child_tid);
+        let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EAGAIN);
+        libc::munmap(stack, HOST_STACK);
+        if pid == -1 { Err(Errno(error)) } else { Ok(pid) }
+    }
+}
+
+extern "C" fn shared_child_main(arg: *mut c_void) -> c_int {
+    // SAFETY: `clone_sharing` passes its `child`, which lives until we have executed or ended.
+    let child = unsafe { &mut *arg.cast::<SharedChild>() };
+    let t = &mut child.thread;
+    t.context.enter();
+    if child.clear_handlers {
+        t.actions.clear_handlers();
+    }
+    if let Some(born) = child.born.take() {
+        // The receiver is alive: it waits for this.
+        drop(born.send(host::getpid()));
+    }
+    t.context.set_mask(t.context.mask());
+    let end = t.run();
+    match t.finish(end) {
+        ExitStatus::Exited(code) => host::exit_group(code),
+        ExitStatus::Signaled(signal) => die_of(signal),
+    }
+}

@@ -1,0 +1,7 @@
+//! Devices: one per file, each a state machine with its tests beside it.
+
+pub mod gic;
+pub mod pl011;
+pub mod pl031;
+pub mod pl061;
+pub mod virtio;

@@ -1,0 +1,39 @@
+//! The world outside the guest, behind small traits: terminal, files, the waiting for them.
+
+pub mod input;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where a console's output goes.
+pub trait Output: Send {
+    /// Writes all of `bytes`; what cannot be written is lost.
+    fn write(&mut self, bytes: &[u8]);
+}
+
+/// Output to any writer, flushed each time: a terminal, a file, a pipe.
+pub struct Stream<W: Write + Send>(pub W);
+
+impl<W: Write + Send> Output for Stream<W> {
+    fn write(&mut self, bytes: &[u8]) {
+        // A reader that went away must not stop the guest.
+        let _ = self.0.write_all(bytes).and_then(|()| self.0.flush());
+    }
+}
+
+/// Output kept in memory; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Capture(Arc<Mutex<Vec<u8>>>);
+
+impl Capture {
+    /// What was written since the last call.
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Output for Capture {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+    }
+}

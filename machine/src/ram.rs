@@ -1,0 +1,398 @@
+//! Guest RAM: one host mapping that generated code, the interpreter and devices share.
+//!
+//! Aligned accesses are single-copy atomic; unaligned ones go byte by byte. Devices write through
+//! [`Ram::dma`], whose writes end in [`WrittenPages`], so that code translated from pages that a
+//! device overwrote can be thrown away. This is the crate's only file with `unsafe`.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use memmap2::{MmapOptions, MmapRaw};
+use vm_memory::bitmap::{Bitmap, BitmapSlice, WithBitmapSlice};
+use vm_memory::mmap::MmapRegionBuilder;
+use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
+
+use crate::device::Size;
+
+/// log2 of the page size that writes are tracked by.
+pub const PAGE_SHIFT: u32 = 12;
+const PAGE: u64 = 1 << PAGE_SHIFT;
+
+/// Guest memory as devices see it.
+pub type Dma = GuestMemoryMmap<WrittenPages>;
+
+type Listener = Box<dyn Fn() + Send + Sync>;
+
+/// Which pages hold translated code, and which of those were written since.
+///
+/// A page is marked when code from it is translated. The first write to a marked page unmarks it
+/// and queues it in [`WrittenPages::take`]; later writes are free.
+#[derive(Clone)]
+pub struct WrittenPages {
+    shared: Arc<Pages>,
+    /// Where a slice of the bitmap begins, in bytes from the start of RAM.
+    base: u64,
+}
+
+struct Pages {
+    code: Vec<AtomicU64>,
+    any: AtomicBool,
+    written: Mutex<Vec<u64>>,
+    listener: OnceLock<Listener>,
+    /// Keeps the host mapping alive as long as any view of it.
+    _mapping: MmapRaw,
+}
+
+impl WrittenPages {
+    /// Code was translated from the page at this RAM offset: report the next write to it.
+    pub fn mark_code(&self, offset: u64) {
+        if let Some((word, bit)) = self.bit(offset >> PAGE_SHIFT) {
+            word.fetch_or(bit, Ordering::SeqCst);
+        }
+    }
+
+    /// True if the page at this RAM offset is marked.
+    pub fn is_code(&self, offset: u64) -> bool {
+        self.bit(offset >> PAGE_SHIFT).is_some_and(|(word, bit)| word.load(Ordering::Acquire) & bit != 0)
+    }
+
+    /// Something wrote `len` bytes at this RAM offset.
+    pub fn written(&self, offset: u64, len: u64) {
+        if len == 0 {
+            return;
+        }
+        let last = offset.saturating_add(len - 1) >> PAGE_SHIFT;
+        let mut hit = false;
+        for page in (offset >> PAGE_SHIFT)..=last {
+            let Some((word, bit)) = self.bit(page) else { break };
+            if word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::SeqCst) & bit != 0 {
+                self.queue().push(page << PAGE_SHIFT);
+                hit = true;
+            }
+        }
+        if hit {
+            self.shared.any.store(true, Ordering::Release);
+            if let Some(listener) = self.shared.listener.get() {
+                listener();
+            }
+        }
+    }
+
+    /// True if [`WrittenPages::take`] has something to give; cheap.
+    pub fn any(&self) -> bool {
+        self.shared.any.load(Ordering::Acquire)
+    }
+
+    /// RAM offsets of the pages written since the last call whose translations must go.
+    pub fn take(&self) -> Vec<u64> {
+        let mut queue = self.queue();
+        self.shared.any.store(false, Ordering::Release);
+        std::mem::take(&mut queue)
+    }
+
+    /// Calls `listener` whenever a page is queued (to kick virtual CPUs). Only the first one counts.
+    pub fn listen(&self, listener: impl Fn() + Send + Sync + 'static) {
+        let _ = self.shared.listener.set(Box::new(listener));
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, Vec<u64>> {
+        self.shared.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bit(&self, page: u64) -> Option<(&AtomicU64, u64)> {
+        Some((self.shared.code.get(usize::try_from(page / 64).ok()?)?, 1 << (page % 64)))
+    }
+}
+
+impl fmt::Debug for WrittenPages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WrittenPages({:#x})", self.base)
+    }
+}
+
+impl WithBitmapSlice<'_> for WrittenPages {
+    type S = Self;
+}
+
+impl BitmapSlice for WrittenPages {}
+
+impl Bitmap for WrittenPages {
+    fn mark_dirty(&self, offset: usize, len: usize) {
+        self.written(self.base.saturating_add(offset as u64), len as u64);
+    }
+
+    fn dirty_at(&self, _offset: usize) -> bool {
+        // Writes are reported, not recorded.
+        false
+    }
+
+    fn slice_at(&self, offset: usize) -> Self {
+        WrittenPages { shared: self.shared.clone(), base: self.base.saturating_add(offset as u64) }
+    }
+}
+
+/// The RAM of a machine: `size` bytes from physical address `base`.
+pub struct Ram {
+    base: u64,
+    size: u64,
+    host: *mut u8,
+    pages: WrittenPages,
+    dma: Dma,
+}
+
+// SAFETY: `host` points into a mapping that lives as long as `pages`, and every access through it
+// is an atomic operation.
+unsafe impl Send for Ram {}
+// SAFETY: as above.
+unsafe impl Sync for Ram {}
+
+impl Ram {
+    /// Maps `size` bytes (a multiple of 4 KiB) of zeroed memory for physical address `base`.
+    pub fn new(base: u64, size: u64) -> io::Result<Ram> {
+        let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "RAM size must be a multiple of 4 KiB, not zero");
+        let len = usize::try_from(size).map_err(|_| invalid())?;
+        if size == 0 || size % PAGE != 0 || base.checked_add(size).is_none() {
+            return Err(invalid());
+        }
+        let mapping = MmapRaw::from(MmapOptions::new().len(len).no_reserve_swap().map_anon()?);
+        let host = mapping.as_mut_ptr();
+        let code = (0..(size >> PAGE_SHIFT).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let shared = Pages {
+            code,
+            any: AtomicBool::new(false),
+            written: Mutex::new(Vec::new()),
+            listener: OnceLock::new(),
+            _mapping: mapping,
+        };
+        let pages = WrittenPages { shared: Arc::new(shared), base: 0 };
+        let builder = MmapRegionBuilder::new_with_bitmap(len, pages.clone()).with_mmap_prot(3).with_mmap_flags(0x22);
+        // SAFETY: `host` is a valid mapping of `len` bytes, readable and writable; the region holds
+        // a clone of `pages` and so keeps the mapping alive as long as itself.
+        let builder = unsafe { builder.with_raw_mmap_pointer(host) };
+        let region = builder.build().map_err(io::Error::other)?;
+        let region = GuestRegionMmap::new(region, GuestAddress(base)).ok_or_else(invalid)?;
+        let dma = Dma::from_regions(vec![region]).map_err(io::Error::other)?;
+        Ok(Ram { base, size, host, pages, dma })
+    }
+
+    /// Physical address of the first byte.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Number of bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Host address of offset 0, for generated code and TLB entries. Valid as long as `self`.
+    pub fn host(&self) -> *mut u8 {
+        self.host
+    }
+
+    /// Memory as devices see it: physical addresses, bounds checked, writes tracked.
+    pub fn dma(&self) -> &Dma {
+        &self.dma
+    }
+
+    /// Tracks writes to pages that hold translated code.
+    pub fn pages(&self) -> &WrittenPages {
+        &self.pages
+    }
+
+    /// Offset of physical address `addr` if `len` bytes from there are RAM.
+    pub fn offset(&self, addr: u64, len: u64) -> Option<u64> {
+        let offset = addr.checked_sub(self.base)?;
+        (offset.checked_add(len)? <= self.size).then_some(offset)
+    }
+
+    /// Loads, zero-extended; single-copy atomic when aligned. `None` beyond the end.
+    pub fn load(&self, offset: u64, size: Size, order: Ordering) -> Option<u64> {
+        if let Some(cell) = self.cell(offset, size)? {
+            return Some(cell.load(order));
+        }
+        let mut value = 0;
+        for i in (0..size.bytes()).rev() {
+            value = (value << 8) | u64::from(self.byte(offset + i)?.load(Ordering::Relaxed));
+        }
+        Some(value)
+    }
+
+    /// Stores the low bytes of `value`; single-copy atomic when aligned. `None` beyond the end.
+    ///
+    /// Does not look at [`Ram::pages`]: that is the caller's business.
+    pub fn store(&self, offset: u64, size: Size, value: u64, order: Ordering) -> Option<()> {
+        if let Some(cell) = self.cell(offset, size)? {
+            cell.store(value, order);
+            return Some(());
+        }
+        for i in 0..size.bytes() {
+            self.byte(offset + i)?.store((value >> (8 * i)) as u8, Ordering::Relaxed);
+        }
+        Some(())
+    }
+
+    /// Atomically replaces `old` by `change(old)` and returns `old`. `None` beyond the end or unaligned.
+    pub fn update(&self, offset: u64, size: Size, change: impl Fn(u64) -> u64) -> Option<u64> {
+        let cell = self.cell(offset, size)??;
+        let mut old = cell.load(Ordering::Relaxed);
+        loop {
+            match cell.compare_exchange(old, change(old)) {
+                Ok(old) => return Some(old),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// Stores `new` if the value there is `expected`; returns what was there.
+    pub fn compare_exchange(&self, offset: u64, size: Size, expected: u64, new: u64) -> Option<u64> {
+        let cell = self.cell(offset, size)??;
+        Some(cell.compare_exchange(expected, new).unwrap_or_else(|old| old))
+    }
+
+    /// The byte at `offset`.
+    fn byte(&self, offset: u64) -> Option<&AtomicU8> {
+        match self.cell(offset, Size::B1)?? {
+            Cell::B1(byte) => Some(byte),
+            _ => None,
+        }
+    }
+
+    /// Outer `None`: not RAM. Inner `None`: unaligned.
+    fn cell(&self, offset: u64, size: Size) -> Option<Option<Cell<'_>>> {
+        if offset.checked_add(size.bytes())? > self.size {
+            return None;
+        }
+        if offset % size.bytes() != 0 {
+            return Some(None);
+        }
+        let at = self.host.wrapping_add(offset as usize);
+        // SAFETY: `at` lies inside the mapping with room for `size`, is aligned because the mapping
+        // is page-aligned and `offset` is a multiple of the size, and lives as long as `self`. All
+        // of the guest's accesses are atomic or made by code the Rust memory model does not see.
+        Some(Some(unsafe {
+            match size {
+                Size::B1 => Cell::B1(AtomicU8::from_ptr(at)),
+                Size::B2 => Cell::B2(AtomicU16::from_ptr(at.cast())),
+                Size::B4 => Cell::B4(AtomicU32::from_ptr(at.cast())),
+                Size::B8 => Cell::B8(AtomicU64::from_ptr(at.cast())),
+            }
+        }))
+    }
+}
+
+/// An aligned place in RAM.
+enum Cell<'a> {
+    B1(&'a AtomicU8),
+    B2(&'a AtomicU16),
+    B4(&'a AtomicU32),
+    B8(&'a AtomicU64),
+}
+
+impl Cell<'_> {
+    fn load(&self, order: Ordering) -> u64 {
+        match self {
+            Cell::B1(c) => u64::from(c.load(order)),
+            Cell::B2(c) => u64::from(c.load(order)),
+            Cell::B4(c) => u64::from(c.load(order)),
+            Cell::B8(c) => c.load(order),
+        }
+    }
+
+    fn store(&self, value: u64, order: Ordering) {
+        match self {
+            Cell::B1(c) => c.store(value as u8, order),
+            Cell::B2(c) => c.store(value as u16, order),
+            Cell::B4(c) => c.store(value as u32, order),
+            Cell::B8(c) => c.store(value, order),
+        }
+    }
+
+    fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
+        const SC: Ordering = Ordering::SeqCst;
+        match self {
+            Cell::B1(c) => both(c.compare_exchange(old as u8, new as u8, SC, SC)),
+            Cell::B2(c) => both(c.compare_exchange(old as u16, new as u16, SC, SC)),
+            Cell::B4(c) => both(c.compare_exchange(old as u32, new as u32, SC, SC)),
+            Cell::B8(c) => c.compare_exchange(old, new, SC, SC),
+        }
+    }
+}
+
+fn both<T: Into<u64>>(result: Result<T, T>) -> Result<u64, u64> {
+    result.map(Into::into).map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU32 as Count;
+    use vm_memory::Bytes;
+
+    fn ram() -> Ram {
+        Ram::new(0x4000_0000, 0x10000).unwrap()
+    }
+
+    #[test]
+    fn accesses_of_every_size_and_alignment() {
+        let ram = ram();
+        for size in Size::ALL {
+            for offset in [0, 3, 0xfff, 0x10000 - size.bytes()] {
+                let value = 0x8877_6655_4433_2211 & size.mask();
+                assert_eq!(ram.store(offset, size, value, Ordering::Relaxed), Some(()));
+                assert_eq!(ram.load(offset, size, Ordering::Relaxed), Some(value));
+            }
+            assert_eq!(ram.load(0x10001 - size.bytes(), size, Ordering::Relaxed), None);
+            assert_eq!(ram.store(u64::MAX, size, 0, Ordering::Relaxed), None);
+        }
+        assert_eq!(ram.offset(0x4000_fff8, 8), Some(0xfff8));
+        assert_eq!(ram.offset(0x4000_fff9, 8), None);
+        assert_eq!(ram.offset(0x3fff_ffff, 1), None);
+    }
+
+    #[test]
+    fn atomics() {
+        let ram = ram();
+        assert_eq!(ram.update(8, Size::B4, |v| v + 5), Some(0));
+        assert_eq!(ram.update(8, Size::B4, |v| v - 6), Some(5));
+        assert_eq!(ram.load(8, Size::B8, Ordering::Relaxed), Some(0xffff_ffff));
+        assert_eq!(ram.compare_exchange(8, Size::B1, 0xff, 1), Some(0xff));
+        assert_eq!(ram.compare_exchange(8, Size::B2, 0, 9), Some(0xff01));
+        assert_eq!(ram.update(9, Size::B2, |v| v), None, "unaligned");
+    }
+
+    #[test]
+    fn dma_sees_the_same_bytes_and_reports_code_pages() {
+        let ram = ram();
+        let count = Arc::new(Count::new(0));
+        let seen = count.clone();
+        ram.pages().listen(move || {
+            seen.fetch_add(1, Ordering::Relaxed);
+        });
+        ram.pages().mark_code(0x2abc);
+        ram.dma().write_slice(&[7; 0x1800], GuestAddress(0x4000_0000)).unwrap();
+        assert!(!ram.pages().any(), "pages 0 and 1 hold no code");
+        ram.dma().write_slice(&[9; 0x1800], GuestAddress(0x4000_1000)).unwrap();
+        assert!(ram.pages().any() && !ram.pages().is_code(0x2000));
+        assert_eq!(ram.pages().take(), [0x2000]);
+        assert_eq!(ram.load(0x27ff, Size::B1, Ordering::Relaxed), Some(9));
+        ram.dma().write_obj(1u32, GuestAddress(0x4000_2000)).unwrap();
+        assert!(!ram.pages().any() && count.load(Ordering::Relaxed) == 1, "reported once");
+    }
+
+    #[test]
+    fn a_view_outlives_the_ram() {
+        let view = ram().dma().clone();
+        view.write_obj(0x1234_5678u32, GuestAddress(0x4000_0010)).unwrap();
+        assert_eq!(view.read_obj::<u32>(GuestAddress(0x4000_0010)).unwrap(), 0x1234_5678);
+    }
+
+    #[test]
+    fn bad_sizes_are_errors() {
+        assert!(Ram::new(0, 0).is_err());
+        assert!(Ram::new(0, 5000).is_err());
+        assert!(Ram::new(u64::MAX - 4095, 8192).is_err());
+    }
+}

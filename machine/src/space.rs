@@ -1,0 +1,161 @@
+//! The physical address space: RAM, or the bus, or nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::bus::Bus;
+use crate::device::Size;
+use crate::ram::Ram;
+
+/// Nothing answered at this physical address: a synchronous external abort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BusError(pub u64);
+
+impl std::fmt::Display for BusError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "nothing at physical address {:#x}", self.0)
+    }
+}
+
+impl std::error::Error for BusError {}
+
+/// What a physical address leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// RAM at this offset.
+    Ram(u64),
+    /// A device.
+    Device,
+    /// Nothing.
+    Nothing,
+}
+
+/// RAM and devices as every CPU of the machine sees them.
+pub struct AddressSpace {
+    ram: Arc<Ram>,
+    bus: Bus,
+}
+
+impl AddressSpace {
+    /// Joins RAM and bus; RAM wins where they overlap.
+    pub fn new(ram: Arc<Ram>, bus: Bus) -> Self {
+        AddressSpace { ram, bus }
+    }
+
+    /// The RAM.
+    pub fn ram(&self) -> &Arc<Ram> {
+        &self.ram
+    }
+
+    /// The devices.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// What `len` bytes at `addr` lead to.
+    pub fn target(&self, addr: u64, len: u64) -> Target {
+        match self.ram.offset(addr, len) {
+            Some(offset) => Target::Ram(offset),
+            None if self.bus.name(addr).is_some() => Target::Device,
+            None => Target::Nothing,
+        }
+    }
+
+    /// Reads for CPU `cpu`.
+    pub fn read(&self, cpu: usize, addr: u64, size: Size) -> Result<u64, BusError> {
+        let in_ram = self.ram.offset(addr, size.bytes()).and_then(|o| self.ram.load(o, size, Ordering::Acquire));
+        in_ram.or_else(|| self.bus.read(cpu, addr, size)).ok_or(BusError(addr))
+    }
+
+    /// Writes for CPU `cpu`, and reports the write if the page holds translated code.
+    pub fn write(&self, cpu: usize, addr: u64, size: Size, value: u64) -> Result<(), BusError> {
+        if let Some(offset) = self.ram.offset(addr, size.bytes()) {
+            self.ram.store(offset, size, value, Ordering::Release).ok_or(BusError(addr))?;
+            self.ram.pages().written(offset, size.bytes());
+            return Ok(());
+        }
+        self.bus.write(cpu, addr, size, value).ok_or(BusError(addr))
+    }
+
+    /// Atomic read-modify-write in RAM; `change` may run more than once. Devices have no atomics.
+    pub fn update(&self, addr: u64, size: Size, change: impl Fn(u64) -> u64) -> Result<u64, BusError> {
+        let offset = self.ram.offset(addr, size.bytes()).ok_or(BusError(addr))?;
+        let old = self.ram.update(offset, size, change).ok_or(BusError(addr))?;
+        self.ram.pages().written(offset, size.bytes());
+        Ok(old)
+    }
+
+    /// Copies RAM out (page tables, debuggers); no side effects.
+    pub fn peek(&self, addr: u64, out: &mut [u8]) -> Result<(), BusError> {
+        for (addr, byte) in (addr..).zip(out) {
+            let offset = self.ram.offset(addr, 1).ok_or(BusError(addr))?;
+            *byte = self.ram.load(offset, Size::B1, Ordering::Relaxed).ok_or(BusError(addr))? as u8;
+        }
+        Ok(())
+    }
+
+    /// Copies into RAM (debuggers, loaders); reports code pages.
+    pub fn poke(&self, addr: u64, bytes: &[u8]) -> Result<(), BusError> {
+        let start = self.ram.offset(addr, bytes.len() as u64).ok_or(BusError(addr))?;
+        for (offset, byte) in (start..).zip(bytes) {
+            self.ram.store(offset, Size::B1, u64::from(*byte), Ordering::Relaxed).ok_or(BusError(addr))?;
+        }
+        self.ram.pages().written(start, bytes.len() as u64);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use std::sync::Mutex;
+
+    struct Echo(u64);
+    impl Device for Echo {
+        fn read(&mut self, offset: u64, _size: Size) -> u64 {
+            self.0 ^ offset
+        }
+        fn write(&mut self, _offset: u64, _size: Size, value: u64) {
+            self.0 = value;
+        }
+        fn reset(&mut self) {}
+    }
+
+    fn space() -> AddressSpace {
+        let bus = Bus::builder().map("echo", 0x1000, 0x1000, Arc::new(Mutex::new(Echo(0)))).build().unwrap();
+        AddressSpace::new(Arc::new(Ram::new(0x4000_0000, 0x4000).unwrap()), bus)
+    }
+
+    #[test]
+    fn ram_devices_and_holes() {
+        let s = space();
+        s.write(0, 0x4000_0ffc, Size::B8, 0x1122_3344_5566_7788).unwrap();
+        assert_eq!(s.read(0, 0x4000_1000, Size::B4), Ok(0x1122_3344));
+        s.write(0, 0x1010, Size::B2, 0xf_00ff).unwrap();
+        assert_eq!(s.read(0, 0x1001, Size::B1), Ok(0xfe));
+        assert_eq!(s.read(0, 0x3000, Size::B4), Err(BusError(0x3000)));
+        assert_eq!(s.write(0, 0x4000_3ffd, Size::B4, 0), Err(BusError(0x4000_3ffd)));
+        assert_eq!(s.target(0x1000, 8), Target::Device);
+        assert_eq!(s.target(0x4000_0008, 8), Target::Ram(8));
+        assert_eq!(s.target(0x9000, 1), Target::Nothing);
+    }
+
+    #[test]
+    fn stores_to_code_pages_are_reported() {
+        let s = space();
+        s.ram().pages().mark_code(0x1000);
+        s.write(0, 0x4000_0ffe, Size::B4, 1).unwrap();
+        assert_eq!(s.ram().pages().take(), [0x1000]);
+        s.ram().pages().mark_code(0);
+        assert_eq!(s.update(0x4000_0000, Size::B8, |v| v | 1), Ok(0));
+        assert_eq!(s.ram().pages().take(), [0]);
+        s.ram().pages().mark_code(0x2000);
+        s.poke(0x4000_1fff, &[1, 2]).unwrap();
+        assert_eq!(s.ram().pages().take(), [0x2000]);
+        let mut two = [0; 2];
+        s.peek(0x4000_1fff, &mut two).unwrap();
+        assert_eq!(two, [1, 2]);
+        assert_eq!(s.update(0x1000, Size::B8, |v| v), Err(BusError(0x1000)));
+    }
+}

@@ -1,0 +1,17 @@
+//! What jib's tests share.
+//!
+//! Instruction differential: [`case`] is one experiment, [`generate`] makes random ones for every row of the
+//! instruction table, [`oracle`] lets `qemu-aarch64` do them, [`interp`] lets our interpreter do them, and
+//! [`differential`] compares and reports. [`tools`] finds or explains the missing programs.
+#![forbid(unsafe_code)]
+
+pub mod case;
+pub mod differential;
+pub mod disasm;
+pub mod generate;
+pub mod interp;
+pub mod known;
+pub mod oracle;
+pub mod random;
+pub mod tools;
+pub mod values;
