@@ -16,7 +16,7 @@ pub enum EngineKind {
 pub struct Options {
     /// Which executors to use.
     pub engine: EngineKind,
-    /// Interpreted runs of a block before it is compiled.
+    /// Interpreted runs of a block before it is compiled; 0 compiles before the first.
     pub threshold: u32,
     /// Most guest instructions in a compiled region.
     pub region_insns: u32,

@@ -4,6 +4,8 @@ use jib_ir::runtime::{Exit, Helper, Runtime};
 use jib_ir::state::State;
 use jib_ir::ty::Size;
 
+use crate::helper_system as system;
+
 macro_rules! helpers {
     ($($(#[$doc:meta])* $id:ident = $f:path;)*) => {
         #[derive(Clone, Copy)]
@@ -32,6 +34,18 @@ helpers! {
     COPY_FORWARD_PROLOGUE = copy_forward_prologue;
     /// CPYM, CPYE, CPYFM, CPYFE.
     COPY_MAIN = copy_main;
+    /// MRS of a register that belongs to the board.
+    SYSTEM_READ = system::system_read;
+    /// MSR of a register, or a system instruction, that the board must hear of.
+    SYSTEM_WRITE = system::system_write;
+    /// Replaces bits of PSTATE.
+    SET_PSTATE = system::set_pstate;
+    /// ERET
+    ERET = system::eret;
+    /// LDTR at EL1.
+    LOAD_UNPRIVILEGED = system::load_unprivileged;
+    /// STTR at EL1.
+    STORE_UNPRIVILEGED = system::store_unprivileged;
 }
 
 fn counter(_: &mut State, rt: &mut dyn Runtime, _: [u64; 4]) -> Result<u64, Exit> {

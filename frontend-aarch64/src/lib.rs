@@ -9,9 +9,11 @@ pub mod cpu;
 pub mod decode;
 pub mod field;
 mod helper;
+mod helper_system;
 pub mod isa;
 pub mod lift;
 pub mod pattern;
+pub mod system;
 
 use jib_ir::guest::{Fetch, Guest, Limit};
 use jib_ir::region::{Key, Region};

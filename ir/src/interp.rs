@@ -173,6 +173,7 @@ pub const fn exit_of(trap: Trap) -> Exit {
         Trap::Hlt(n) => Exit::Hlt(n as u32),
         Trap::Undefined(w) => Exit::Undefined(w),
         Trap::Wait(w) => Exit::Wait(w),
+        Trap::Syndrome(esr) => Exit::Syndrome(esr),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod eval;
 pub mod guest;
 pub mod interp;
 pub mod op;
+pub mod passes;
 pub mod region;
 pub mod runtime;
 pub mod softfloat;

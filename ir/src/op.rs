@@ -498,6 +498,8 @@ pub enum Trap {
     Undefined(u32),
     /// WFI, WFE, YIELD.
     Wait(Wait),
+    /// A synchronous exception with this syndrome (ESR_ELx).
+    Syndrome(u32),
 }
 
 /// What an op does beyond its result.

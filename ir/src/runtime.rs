@@ -41,6 +41,8 @@ pub enum Exit {
     Brk(u32),
     /// Halting breakpoint (semihosting) at `State::pc`.
     Hlt(u32),
+    /// A synchronous exception with this syndrome (ESR_ELx); `State::pc` is the return address.
+    Syndrome(u32),
     /// The word at `State::pc` is not an instruction we (or Arm) define.
     Undefined(u32),
     /// A memory access of the instruction at `State::pc` failed.
@@ -115,6 +117,23 @@ pub trait Runtime {
     fn counter_hz(&self) -> u64;
     /// 64 random bits, or `None` if the host has none to give now.
     fn random(&mut self) -> Option<u64>;
+
+    /// Loads with the rights of the least privileged level.
+    fn load_unprivileged(&mut self, size: Size, addr: u64) -> Result<u128, Fault> {
+        self.load(size, addr)
+    }
+    /// Stores with the rights of the least privileged level.
+    fn store_unprivileged(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
+        self.store(size, addr, v)
+    }
+    /// A system register or instruction that is not the processor's own state: interrupt controller,
+    /// timers, translation maintenance. `op` is the frontend's number for it, `v` the value to write
+    /// or `None` to read. Undefined where there is no system around.
+    fn system(&mut self, state: &mut State, op: u32, v: Option<u64>) -> Result<u64, Exit> {
+        let _ = (op, v);
+        let _ = state;
+        Err(Exit::Undefined(0))
+    }
 }
 
 /// A helper: out-of-line semantics, called by every executor through the same table.

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use goblin::container::{Container, Ctx, Endian};
+use goblin::elf::Elf;
 use goblin::elf::header::{self, Header, header64};
 use goblin::elf::program_header::{self as ph, ProgramHeader};
 
@@ -100,6 +101,11 @@ impl fmt::Display for ElfError {
     }
 }
 
+/// Is this the beginning of a little-endian 64-bit AArch64 ELF file?
+pub(crate) fn is_guest(head: &[u8]) -> bool {
+    head.starts_with(header::ELFMAG) && check_identity(head).is_ok()
+}
+
 /// Parses the first bytes of a file that is `len` bytes long.
 pub(crate) fn parse(head: &[u8], len: u64) -> Result<Image, ElfError> {
     let header = parse_header(head)?;
@@ -133,7 +139,7 @@ fn parse_header(head: &[u8]) -> Result<Header, ElfError> {
     if head.len() < header64::SIZEOF_EHDR {
         return Err(ElfError::Truncated("its header is incomplete"));
     }
-    let header = Header::parse(head).map_err(|_| ElfError::Malformed("its header cannot be read"))?;
+    let header = Elf::parse_header(head).map_err(|_| ElfError::Malformed("its header cannot be read"))?;
     match header.e_type {
         header::ET_EXEC | header::ET_DYN => Ok(header),
         header::ET_REL => Err(ElfError::NotExecutable("a relocatable object")),

@@ -104,7 +104,9 @@ fn address_taken(f: &mut fmt::Formatter<'_>, path: &std::path::Path, range: &Ran
     let (a, b) = (range.start, range.end);
     write!(f, "{}: must be loaded at {a:#x}-{b:#x}, and jib cannot move it: ", path.display())?;
     match errno {
-        libc::EPERM | libc::EACCES => f.write_str("that is below vm.mmap_min_addr; lower it with sysctl, or link higher"),
+        libc::EPERM | libc::EACCES => {
+            f.write_str("that is below vm.mmap_min_addr; lower it with sysctl, or link higher")
+        }
         libc::EEXIST => f.write_str("that is in use; link it elsewhere or as a static PIE"),
         e => write!(f, "{}; link it elsewhere or as a static PIE", crate::host::Errno(e)),
     }

@@ -131,12 +131,20 @@ pub(crate) fn print(fd: i32, text: &str) {
     call(libc::SYS_write, &[fd as u64, text.as_ptr() as u64, text.len() as u64]);
 }
 
+/// Seconds and nanoseconds of a clock.
+pub(crate) fn clock(id: i32) -> Result<(i64, i64), Errno> {
+    let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `ts` is a live local; for the usual clocks the vDSO answers without the kernel.
+    match unsafe { libc::clock_gettime(id, &raw mut ts) } {
+        0 => Ok((ts.tv_sec, ts.tv_nsec)),
+        _ => Err(Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL))),
+    }
+}
+
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 pub(crate) fn monotonic_ns() -> u64 {
-    let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `ts` is a live local; the vDSO answers without entering the kernel.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut ts) };
-    ts.tv_sec as u64 * 1_000_000_000 + ts.tv_nsec as u64
+    let (seconds, nanoseconds) = clock(libc::CLOCK_MONOTONIC).unwrap_or((0, 0));
+    seconds as u64 * 1_000_000_000 + nanoseconds as u64
 }
 
 /// A value of the host's auxiliary vector.

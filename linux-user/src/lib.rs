@@ -1,1 +1,118 @@
-//! Placeholder.
+//! Runs AArch64 Linux programs on x86-64 Linux.
+//!
+//! Guest addresses are host addresses, guest threads are host threads, guest system calls are
+//! host system calls wherever the two kernels' interfaces agree. Reading order: [`run()`], `run.rs`
+//! (the loop of one thread), `syscall/` (one table), `signal/`, `thread.rs`, `space.rs`.
+//!
+//! `unsafe` is found in `mem.rs` (guest memory access), `host.rs` (raw system calls),
+//! `signal/host.rs` (host signal handlers) and `thread.rs` (birth and end of threads) only.
+#![deny(unsafe_code)]
+
+mod elf;
+mod error;
+#[allow(unsafe_code, reason = "raw system calls")]
+mod host;
+mod loader;
+#[allow(unsafe_code, reason = "guest memory access that may fault")]
+mod mem;
+mod process;
+mod run;
+mod runtime;
+mod script;
+mod signal;
+mod space;
+mod stack;
+mod start;
+mod syscall;
+#[allow(unsafe_code, reason = "fork, and clone with shared memory")]
+mod thread;
+mod vma;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use elf::ElfError;
+pub use error::Error;
+pub use process::AtExit;
+
+/// What to run, and how.
+#[derive(Clone)]
+pub struct Config {
+    /// The program file.
+    pub program: PathBuf,
+    /// Its arguments, the first being its name.
+    pub argv: Vec<OsString>,
+    /// Its environment, as `NAME=value`.
+    pub env: Vec<OsString>,
+    /// Where absolute paths are looked up first: a directory with an AArch64 system's files.
+    pub sysroot: Option<PathBuf>,
+    /// Log every system call to standard error.
+    pub strace: bool,
+    /// Report what is not supported.
+    pub verbose: bool,
+    /// The translator's settings.
+    pub backend: jib_backend::Options,
+    /// Bytes of the first thread's stack.
+    pub stack_size: u64,
+    /// Options with which jib starts itself when the program executes another AArch64 program:
+    /// `jib REEXEC... --argv0 NAME -- PROGRAM ARGUMENTS...`.
+    pub reexec: Vec<OsString>,
+    /// Called with the translator's counters if the process ends on another thread than the one
+    /// that called [`run()`].
+    pub at_exit: Option<AtExit>,
+}
+
+impl Config {
+    /// A program with its arguments, our own environment, and everything else by default.
+    pub fn new(program: PathBuf, argv: Vec<OsString>) -> Config {
+        let pair = |(name, value): (OsString, OsString)| {
+            let mut s = name;
+            s.push("=");
+            s.push(value);
+            s
+        };
+        Config {
+            program,
+            argv,
+            env: std::env::vars_os().map(pair).collect(),
+            sysroot: None,
+            strace: false,
+            verbose: false,
+            backend: jib_backend::Options::default(),
+            stack_size: 8 << 20,
+            reexec: Vec::new(),
+            at_exit: None,
+        }
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal, from which the caller should die, too.
+    Signaled(i32),
+}
+
+/// What is left of a program that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// The translator's counters.
+    pub stats: jib_backend::Stats,
+}
+
+/// Runs a program until it ends. Call it from the process's first thread, once.
+///
+/// Returns in the process and thread that called it only: children of the program end by
+/// themselves. If the process ends on another thread, [`Config::at_exit`] is called instead.
+pub fn run(config: Config) -> Result<Outcome, Error> {
+    start::run(config)
+}
+
+/// Kills the calling process by `signal`, so that its parent sees what happened to the guest.
+pub fn die_of(signal: i32) -> ! {
+    signal::host::die_of(signal)
+}

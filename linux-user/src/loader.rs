@@ -167,7 +167,8 @@ impl Program {
             zero_from = page_up(file_end);
             let tail = zero_from.min(addr + s.memory) - file_end;
             if s.memory > s.file && s.prot & libc::PROT_WRITE != 0 {
-                let error = |_| Error::Elf { path: self.path.clone(), error: ElfError::Truncated("a segment is missing") };
+                let error =
+                    |_| Error::Elf { path: self.path.clone(), error: ElfError::Truncated("a segment is missing") };
                 mem::write(file_end, &vec![0; tail as usize]).map_err(error)?;
             }
         }

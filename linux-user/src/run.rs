@@ -41,7 +41,8 @@ impl Thread {
         match self.vcpu.run(&mut self.runtime) {
             Exit::Svc(_) => syscall::dispatch(self),
             Exit::Fault(f) => self.deliver_fault(f),
-            Exit::Undefined(_) => self.illegal(0),
+            // The only syndromes that user code can raise tell of undefined or trapped instructions.
+            Exit::Undefined(_) | Exit::Syndrome(_) => self.illegal(0),
             // At user level these trap as undefined, and their pc is the instruction after them.
             Exit::Hvc(_) | Exit::Smc(_) => self.illegal(4),
             Exit::Hlt(_) => self.illegal(0),

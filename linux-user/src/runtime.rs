@@ -90,10 +90,34 @@ fn combine(op: RmwOp, size: Size, old: u64, v: u64) -> u64 {
         RmwOp::Clr => old & !v,
         RmwOp::Xor => old ^ v,
         RmwOp::Or => old | v,
-        RmwOp::SMax => if signed(old) >= signed(v) { old } else { v },
-        RmwOp::SMin => if signed(old) <= signed(v) { old } else { v },
-        RmwOp::UMax => if unsigned(old) >= unsigned(v) { old } else { v },
-        RmwOp::UMin => if unsigned(old) <= unsigned(v) { old } else { v },
+        RmwOp::SMax => {
+            if signed(old) >= signed(v) {
+                old
+            } else {
+                v
+            }
+        }
+        RmwOp::SMin => {
+            if signed(old) <= signed(v) {
+                old
+            } else {
+                v
+            }
+        }
+        RmwOp::UMax => {
+            if unsigned(old) >= unsigned(v) {
+                old
+            } else {
+                v
+            }
+        }
+        RmwOp::UMin => {
+            if unsigned(old) <= unsigned(v) {
+                old
+            } else {
+                v
+            }
+        }
         RmwOp::Swap => v,
     }
 }

@@ -66,6 +66,11 @@ fn raw_munmap(r: &Range<u64>) -> Result<u64, Errno> {
     try_call(libc::SYS_munmap, &[r.start, r.end - r.start])
 }
 
+/// Gives back what [`Inner::claim`] reserved.
+fn discard(r: &Range<u64>) {
+    _ = raw_munmap(r);
+}
+
 /// Checks an address and length as system calls give them, and rounds the end up to a page.
 fn range_of(addr: u64, len: u64, error: i32) -> Result<Range<u64>, Errno> {
     if addr % PAGE != 0 {
@@ -121,7 +126,7 @@ impl AddressSpace {
                 Ok(Changed { value, stale })
             }
             Err(e) => {
-                claimed.iter().for_each(|gap| drop(raw_munmap(gap)));
+                claimed.iter().for_each(discard);
                 Err(e)
             }
         }
@@ -172,7 +177,7 @@ impl AddressSpace {
             claimed = inner.claim(target)?;
         }
         let moved = try_call(libc::SYS_mremap, &[old, old_len, new_len, flags as u64, to]);
-        let value = moved.inspect_err(|_| claimed.iter().for_each(|gap| drop(raw_munmap(gap))))?;
+        let value = moved.inspect_err(|_| claimed.iter().for_each(discard))?;
         let keeps_old = old_len == 0 || flags & libc::MREMAP_DONTUNMAP != 0;
         if !keeps_old {
             inner.vmas.remove(range);
@@ -219,7 +224,7 @@ impl AddressSpace {
         }
         let exec = flags & libc::SHM_EXEC != 0;
         let result = try_call(libc::SYS_shmat, &[id as u64, addr, (flags & !libc::SHM_EXEC) as u64]);
-        let at = result.inspect_err(|_| claimed.iter().for_each(|gap| drop(raw_munmap(gap))))?;
+        let at = result.inspect_err(|_| claimed.iter().for_each(discard))?;
         let write = if flags & libc::SHM_RDONLY != 0 { 0 } else { libc::PROT_WRITE };
         let prot = libc::PROT_READ | write | if exec { libc::PROT_EXEC } else { 0 };
         let stale = inner.vmas.any_exec(at..at + len).then_some(at..at + len);
@@ -253,7 +258,7 @@ impl Inner {
             match raw_mmap(gap.start, gap.end - gap.start, 0, flags, -1, 0) {
                 Ok(_) => claimed.push(gap),
                 Err(e) => {
-                    claimed.iter().for_each(|gap| drop(raw_munmap(gap)));
+                    claimed.iter().for_each(discard);
                     return Err(if e.0 == libc::EEXIST { Errno(libc::ENOMEM) } else { e });
                 }
             }
@@ -292,11 +297,8 @@ impl Inner {
 
 impl Fetch for AddressSpace {
     fn word(&self, pc: u64) -> Result<u32, Fault> {
-        let fault = |signal: i32, code: u32| Fault {
-            addr: pc,
-            access: Access::Fetch,
-            cause: (signal as u32) << 16 | code,
-        };
+        let fault =
+            |signal: i32, code: u32| Fault { addr: pc, access: Access::Fetch, cause: (signal as u32) << 16 | code };
         if pc % 4 != 0 {
             return Err(fault(libc::SIGBUS, libc::BUS_ADRALN as u32));
         }

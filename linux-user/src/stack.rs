@@ -51,7 +51,7 @@ pub(crate) fn build(space: &AddressSpace, size: u64, c: &Contents<'_>) -> Result
     let platform = w.string(OsStr::new("aarch64"))?;
     let mut random = [0u8; 16];
     // Short reads cannot happen for so few bytes; without entropy the bytes stay zero.
-    drop(try_call(libc::SYS_getrandom, &[random.as_mut_ptr() as u64, 16, 0]));
+    _ = try_call(libc::SYS_getrandom, &[random.as_mut_ptr() as u64, 16, 0]);
     let random = w.push(&random)?;
     let auxv = auxv(&c.loaded, execfn, platform, random);
     let mut words = vec![argv.len() as u64];

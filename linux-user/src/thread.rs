@@ -25,6 +25,7 @@ use crate::runtime::UserRuntime;
 use crate::signal::AltStack;
 use crate::signal::action::Actions;
 use crate::signal::host::{Context, HandlerStack, block_all, die_of};
+use crate::syscall::ExecCall;
 
 /// Host stack of a guest thread: room for compiling the largest region.
 const HOST_STACK: usize = 8 << 20;
@@ -62,8 +63,10 @@ pub(crate) struct Thread {
     pub role: Role,
     /// Where a worker's end stores 0, if not null.
     clear_tid: u64,
-    /// Strings of an `execve`, kept here so that a `vfork` parent frees them.
-    pub exec_strings: Vec<Vec<u8>>,
+    /// `PR_SET_TAGGED_ADDR_CTRL`
+    pub tagged_addresses: u64,
+    /// Memory of an `execve`, kept here so that a `vfork` parent frees it.
+    pub exec: Option<ExecCall>,
 }
 
 // SAFETY: the raw pointer in the context leads into the thread's own state, on the heap.
@@ -121,14 +124,14 @@ impl Thread {
             restart: false,
             role,
             clear_tid: 0,
-            exec_strings: Vec::new(),
+            tagged_addresses: 0,
+            exec: None,
         }
     }
 
     /// `clone` and `clone3`: the child's id, seen from the parent.
     pub(crate) fn clone_guest(&mut self, c: &Clone) -> Result<i32, Errno> {
-        let (vm, thread, sighand) =
-            (c.has(libc::CLONE_VM), c.has(libc::CLONE_THREAD), c.has(libc::CLONE_SIGHAND));
+        let (vm, thread, sighand) = (c.has(libc::CLONE_VM), c.has(libc::CLONE_THREAD), c.has(libc::CLONE_SIGHAND));
         if thread && !sighand || sighand && !vm || sighand && c.flags & CLONE_CLEAR_SIGHAND != 0 {
             return Err(Errno(libc::EINVAL));
         }
@@ -200,7 +203,7 @@ impl Thread {
                 Ok(0)
             }
             pid => {
-                if simple && c.has(libc::CLONE_PARENT_SETTID) {
+                if (simple || c.has(libc::CLONE_PIDFD)) && c.has(libc::CLONE_PARENT_SETTID) {
                     store_tid(c.parent_tid, pid);
                 }
                 Ok(pid)
@@ -241,6 +244,12 @@ impl Thread {
         let flags = (c.flags & !CLONE_CLEAR_SIGHAND) as c_int & !libc::CLONE_SETTLS | libc::CLONE_VFORK;
         let pid = clone_sharing(flags | c.exit_signal as c_int, c, &mut child);
         self.context.enter();
+        if let Ok(pid) = pid
+            && c.has(libc::CLONE_PIDFD)
+            && c.has(libc::CLONE_PARENT_SETTID)
+        {
+            store_tid(c.parent_tid, pid);
+        }
         pid
     }
 
@@ -255,7 +264,7 @@ impl Thread {
             block_all();
             let result = lender.shared_child(&c, Some(born));
             Context::leave();
-            drop(result);
+            _ = result;
         };
         match std::thread::Builder::new().stack_size(HOST_STACK).spawn(body) {
             Ok(_) => started.recv().map_err(|_| Errno(libc::EAGAIN)),
@@ -308,7 +317,7 @@ fn copy_guest_part(to: &mut State, from: &State) {
 
 fn store_tid(addr: u64, tid: i32) {
     // As in the kernel, a bad address is ignored.
-    drop(mem::store(Size::B4, addr, tid as u32 as u128));
+    _ = mem::store(Size::B4, addr, tid as u32 as u128);
 }
 
 /// Body of a worker's host thread. All signals are blocked here, inherited from the parent.
@@ -329,7 +338,7 @@ fn worker_main(mut t: Thread, c: &Clone, born: &Sender<i32>) {
     t.context.enter();
     t.context.set_mask(t.context.mask());
     // The parent waits in `recv`; if it has died, so shall we.
-    drop(born.send(tid));
+    _ = born.send(tid);
     let end = t.run();
     t.finish(end);
     let clear_tid = t.clear_tid;
@@ -437,7 +446,15 @@ fn clone_sharing(flags: c_int, c: &Clone, child: &mut SharedChild) -> Result<i32
         let arg: *mut SharedChild = child;
         let parent = if c.has(libc::CLONE_PIDFD) { c.pidfd } else { c.parent_tid };
         let top = stack.byte_add(HOST_STACK);
-        let pid = libc::clone(shared_child_main, top, flags, arg.cast::<c_void>(), parent, ptr::null_mut::<c_void>(), c.child_tid);
+        let pid = libc::clone(
+            shared_child_main,
+            top,
+            flags,
+            arg.cast::<c_void>(),
+            parent,
+            ptr::null_mut::<c_void>(),
+            c.child_tid,
+        );
         let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EAGAIN);
         libc::munmap(stack, HOST_STACK);
         if pid == -1 { Err(Errno(error)) } else { Ok(pid) }
@@ -454,7 +471,7 @@ extern "C" fn shared_child_main(arg: *mut c_void) -> c_int {
     }
     if let Some(born) = child.born.take() {
         // The receiver is alive: it waits for this.
-        drop(born.send(host::getpid()));
+        _ = born.send(host::getpid());
     }
     t.context.set_mask(t.context.mask());
     let end = t.run();

@@ -153,7 +153,7 @@ impl Ram {
     pub fn new(base: u64, size: u64) -> io::Result<Ram> {
         let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "RAM size must be a multiple of 4 KiB, not zero");
         let len = usize::try_from(size).map_err(|_| invalid())?;
-        if size == 0 || size % PAGE != 0 || base.checked_add(size).is_none() {
+        if size == 0 || !size.is_multiple_of(PAGE) || base.checked_add(size).is_none() {
             return Err(invalid());
         }
         let mapping = MmapRaw::from(MmapOptions::new().len(len).no_reserve_swap().map_anon()?);
@@ -265,7 +265,7 @@ impl Ram {
         if offset.checked_add(size.bytes())? > self.size {
             return None;
         }
-        if offset % size.bytes() != 0 {
+        if !offset.is_multiple_of(size.bytes()) {
             return Some(None);
         }
         let at = self.host.wrapping_add(offset as usize);
@@ -356,7 +356,7 @@ mod tests {
     fn atomics() {
         let ram = ram();
         assert_eq!(ram.update(8, Size::B4, |v| v + 5), Some(0));
-        assert_eq!(ram.update(8, Size::B4, |v| v - 6), Some(5));
+        assert_eq!(ram.update(8, Size::B4, |v| v.wrapping_sub(6)), Some(5));
         assert_eq!(ram.load(8, Size::B8, Ordering::Relaxed), Some(0xffff_ffff));
         assert_eq!(ram.compare_exchange(8, Size::B1, 0xff, 1), Some(0xff));
         assert_eq!(ram.compare_exchange(8, Size::B2, 0, 9), Some(0xff01));

@@ -26,6 +26,8 @@
 #define CODE (WINDOW + WINDOW_LEN / 2)
 #define BRK 0xd4200000u
 #define MAX_WORDS 8
+/* Tells a result from what a dying qemu prints between them. */
+#define MAGIC 0x2162696au
 
 struct in {
     uint8_t v[32][16];
@@ -37,7 +39,7 @@ struct in {
 struct out {
     uint8_t v[32][16];
     uint64_t x[31], sp, pc, fault_addr, tpidr;
-    uint32_t sig, code, pstate, fpcr, fpsr, mem_lo, mem_len, zero;
+    uint32_t sig, code, pstate, fpcr, fpsr, mem_lo, mem_len, magic;
 };
 
 static uint64_t host_tpidr, filled_with;
@@ -124,6 +126,7 @@ static void report(int sig, siginfo_t *info, ucontext_t *u, uint64_t tpidr) {
     o.pc = u->uc_mcontext.pc;
     o.fault_addr = (uint64_t)info->si_addr;
     o.tpidr = tpidr;
+    o.magic = MAGIC;
     o.sig = sig;
     o.code = info->si_code;
     o.pstate = u->uc_mcontext.pstate;

@@ -111,7 +111,7 @@ impl Lowerer<'_, '_> {
         for (cond, bit) in [(Cond::Mi, 31), (Cond::Eq, 30), (Cond::Cs, 29), (Cond::Vs, 28)] {
             let one = self.holds(cond, f);
             let wide = self.b.ins().uextend(types::I32, one);
-            let placed = self.b.ins().ishl_imm(wide, bit);
+            let placed = self.b.ins().ishl_imm_u(wide, bit);
             packed = Some(match packed {
                 None => placed,
                 Some(p) => self.b.ins().bor(p, placed),
@@ -257,10 +257,10 @@ impl Lowerer<'_, '_> {
                 self.b.ins().icmp_imm_u(cc, v, bit(29))
             }
             Cond::Ge | Cond::Lt | Cond::Gt | Cond::Le => {
-                let v = self.b.ins().ishl_imm(p, 3);
+                let v = self.b.ins().ishl_imm_u(p, 3);
                 let mut x = self.b.ins().bxor(p, v);
                 if matches!(cond, Cond::Gt | Cond::Le) {
-                    let z = self.b.ins().ishl_imm(p, 1);
+                    let z = self.b.ins().ishl_imm_u(p, 1);
                     x = self.b.ins().bor(x, z);
                 }
                 self.sign(x, matches!(cond, Cond::Lt | Cond::Le))

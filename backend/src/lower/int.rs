@@ -139,7 +139,7 @@ impl Lowerer<'_, '_> {
             UnOp::Ctz => self.b.ins().ctz(a),
             UnOp::Cls => {
                 // Leading bits equal to the sign: leading zeros of (a ^ (a >> 1)) less one, by setting the low bit.
-                let half = self.b.ins().sshr_imm(a, 1);
+                let half = self.b.ins().sshr_imm_u(a, 1);
                 let x = self.b.ins().bxor(a, half);
                 let n = self.b.ins().clz(x);
                 self.b.ins().iadd_imm_s(n, -1)
@@ -152,7 +152,7 @@ impl Lowerer<'_, '_> {
             }
             UnOp::Rev32 => {
                 let v = self.b.ins().bswap(a);
-                self.b.ins().rotr_imm(v, 32)
+                self.b.ins().rotr_imm_u(v, 32)
             }
             UnOp::Popcnt => self.b.ins().popcnt(a),
         }
@@ -163,8 +163,8 @@ impl Lowerer<'_, '_> {
         let ty = self.type_of(a);
         let m = self.b.ins().iconst(ty, mask);
         let low = self.b.ins().band(a, m);
-        let up = self.b.ins().ishl_imm(low, bits);
-        let down = self.b.ins().ushr_imm(a, bits);
+        let up = self.b.ins().ishl_imm_u(low, bits);
+        let down = self.b.ins().ushr_imm_u(a, bits);
         let down = self.b.ins().band(down, m);
         self.b.ins().bor(up, down)
     }
@@ -199,8 +199,8 @@ impl Lowerer<'_, '_> {
         let a = if have == wide { a } else { self.b.ins().uextend(wide, a) };
         let v = if signed {
             let unused = (wide.bits() - bits as u32) as i64;
-            let up = self.b.ins().ishl_imm(a, unused);
-            self.b.ins().sshr_imm(up, unused)
+            let up = self.b.ins().ishl_imm_u(a, unused);
+            self.b.ins().sshr_imm_u(up, unused)
         } else {
             let mask = self.b.ins().iconst(wide, (u64::MAX >> (64 - bits)) as i64);
             self.b.ins().band(a, mask)

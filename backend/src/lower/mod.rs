@@ -5,16 +5,12 @@
 //! guest pc selects the entry, the link is only for the stub that catches unlinked exits.
 
 mod call;
-mod crypto;
 mod exit;
 mod flags;
 mod float;
-mod float_check;
 mod int;
 mod memory;
 mod plan;
-mod saturate;
-mod shift;
 mod state;
 mod vector;
 

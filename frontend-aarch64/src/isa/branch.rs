@@ -4,6 +4,7 @@ use jib_ir::ty::{Cond, Ty};
 
 use crate::field::{Imm, Reg};
 use crate::lift::branch::*;
+use crate::lift::privileged::eret;
 use crate::lift::system::*;
 use crate::rows;
 
@@ -17,6 +18,7 @@ rows! {
     Branch_reg_BR  = "1101011 0000 11111 000000 nnnnn 00000" (rn: Reg) => br;
     Branch_reg_BLR = "1101011 0001 11111 000000 nnnnn 00000" (rn: Reg) => blr;
     Branch_reg_RET = "1101011 0010 11111 000000 nnnnn 00000" (rn: Reg) => ret;
+    Branch_reg_ERET = "1101011 0100 11111 000000 11111 00000" () => eret;
     Exception_call = "11010100 000 iiiiiiiiiiiiiiii 000 ll" (imm16: Imm<16>, level: Call) => call;
     Exception_BRK  = "11010100 001 iiiiiiiiiiiiiiii 000 00" (imm16: Imm<16>) => brk;
     Exception_HLT  = "11010100 010 iiiiiiiiiiiiiiii 000 00" (imm16: Imm<16>) => hlt;

@@ -77,7 +77,7 @@ rows! {
         (size: Imm<2>, acquire: bool, release: bool, rs: Reg, op: MemOp, rn: Reg, rt: Reg) => memop;
     MemOp_SWP         = "ss 111000 a r 1 sssss 1 000 00 nnnnn ttttt"
         (size: Imm<2>, acquire: bool, release: bool, rs: Reg, rn: Reg, rt: Reg) => swp;
-    MemOp_LDAPR       = "ss 111000 1 0 1 ----- 1 100 00 nnnnn ttttt" (size: Imm<2>, rn: Reg, rt: Reg) => ldapr;
+    MemOp_LDAPR       = "ss 111000 1 0 1 11111 1 100 00 nnnnn ttttt" (size: Imm<2>, rn: Reg, rt: Reg) => ldapr;
 
     // Memory copy and set.
     MemCMS_CPYF       = "00 011 0 01 gg 0 sssss oooo 01 nnnnn ddddd"

@@ -18,77 +18,77 @@ use crate::rows;
 
 rows! {
     // Advanced SIMD copy.
-    DUP_element = "0 q 0 01110000 iiiii 0 0000 1 nnnnn ddddd"
+    AsimdIns_dup = "0 q 0 01110000 iiiii 0 0000 1 nnnnn ddddd"
         (q: bool, imm5: Imm<5>, rn: VReg, rd: VReg) => dup_element;
-    DUP_general = "0 q 0 01110000 iiiii 0 0001 1 nnnnn ddddd"
+    AsimdIns_dup_general = "0 q 0 01110000 iiiii 0 0001 1 nnnnn ddddd"
         (q: bool, imm5: Imm<5>, rn: Reg, rd: VReg) => dup_general;
-    SMOV = "0 q 0 01110000 iiiii 0 0101 1 nnnnn ddddd" (q: Ty, imm5: Imm<5>, rn: VReg, rd: Reg) => smov;
-    UMOV = "0 q 0 01110000 iiiii 0 0111 1 nnnnn ddddd" (q: Ty, imm5: Imm<5>, rn: VReg, rd: Reg) => umov;
-    INS_general = "0 1 0 01110000 iiiii 0 0011 1 nnnnn ddddd" (imm5: Imm<5>, rn: Reg, rd: VReg) => ins_general;
-    INS_element = "0 1 1 01110000 iiiii 0 jjjj 1 nnnnn ddddd"
+    AsimdIns_smov = "0 q 0 01110000 iiiii 0 0101 1 nnnnn ddddd" (q: Ty, imm5: Imm<5>, rn: VReg, rd: Reg) => smov;
+    AsimdIns_umov = "0 q 0 01110000 iiiii 0 0111 1 nnnnn ddddd" (q: Ty, imm5: Imm<5>, rn: VReg, rd: Reg) => umov;
+    AsimdIns_general = "0 1 0 01110000 iiiii 0 0011 1 nnnnn ddddd" (imm5: Imm<5>, rn: Reg, rd: VReg) => ins_general;
+    AsimdIns_element = "0 1 1 01110000 iiiii 0 jjjj 1 nnnnn ddddd"
         (imm5: Imm<5>, imm4: Imm<4>, rn: VReg, rd: VReg) => ins_element;
-    SISD_copy = "01 0 11110000 iiiii 0 0000 1 nnnnn ddddd" (imm5: Imm<5>, rn: VReg, rd: VReg) => dup_scalar;
+    AsisdOne = "01 0 11110000 iiiii 0 0000 1 nnnnn ddddd" (imm5: Imm<5>, rn: VReg, rd: VReg) => dup_scalar;
 
     // Advanced SIMD permute, extract, table lookup.
-    SIMD_permute = "0 q 0 01110 zz 0 mmmmm 0 ooo 10 nnnnn ddddd"
+    AsimdPerm = "0 q 0 01110 zz 0 mmmmm 0 ooo 10 nnnnn ddddd"
         (q: bool, size: Lane, rm: VReg, opcode: Imm<3>, rn: VReg, rd: VReg) => permute;
-    EXT = "0 q 1 01110 00 0 mmmmm 0 iiii 0 nnnnn ddddd"
+    AsimdExt = "0 q 1 01110 00 0 mmmmm 0 iiii 0 nnnnn ddddd"
         (q: bool, rm: VReg, imm4: Imm<4>, rn: VReg, rd: VReg) => ext;
-    SIMD_table = "0 q 0 01110 00 0 mmmmm 0 cc x 00 nnnnn ddddd"
+    AsimdTbl = "0 q 0 01110 00 0 mmmmm 0 cc x 00 nnnnn ddddd"
         (q: bool, rm: VReg, len: Imm<2>, tbx: bool, rn: VReg, rd: VReg) => table;
 
     // Three registers of one shape.
-    SIMD_three_same = "0 vv 01110 zz 1 mmmmm ooooo 1 nnnnn ddddd"
+    AsimdSame = "0 vv 01110 zz 1 mmmmm ooooo 1 nnnnn ddddd"
         (qu: Qu, size: Lane, rm: VReg, opcode: Imm<5>, rn: VReg, rd: VReg) => three_same;
-    SIMD_logical = "0 vv 01110 zz 1 mmmmm 00011 1 nnnnn ddddd"
+    AsimdSame_logical = "0 vv 01110 zz 1 mmmmm 00011 1 nnnnn ddddd"
         (qu: Qu, size: Imm<2>, rm: VReg, rn: VReg, rd: VReg) => logical;
-    SISD_three_same = "01 u 11110 zz 1 mmmmm ooooo 1 nnnnn ddddd"
+    AsisdSame = "01 u 11110 zz 1 mmmmm ooooo 1 nnnnn ddddd"
         (u: bool, size: Lane, rm: VReg, opcode: Imm<5>, rn: VReg, rd: VReg) => three_same_scalar;
-    SIMD_three_same_extra = "0 vv 01110 zz 0 mmmmm 1 oooo 1 nnnnn ddddd"
+    AsimdSame2 = "0 vv 01110 zz 0 mmmmm 1 oooo 1 nnnnn ddddd"
         (qu: Qu, size: Lane, rm: VReg, opcode: Imm<4>, rn: VReg, rd: VReg) => three_same_extra;
-    SISD_three_same_extra = "01 1 11110 zz 0 mmmmm 1000 s 1 nnnnn ddddd"
+    AsisdSame2 = "01 1 11110 zz 0 mmmmm 1000 s 1 nnnnn ddddd"
         (size: Lane, rm: VReg, sub: bool, rn: VReg, rd: VReg) => three_same_extra_scalar;
 
     // Three registers of different shapes.
-    SIMD_three_different = "0 vv 01110 zz 1 mmmmm oooo 00 nnnnn ddddd"
+    AsimdDiff = "0 vv 01110 zz 1 mmmmm oooo 00 nnnnn ddddd"
         (qu: Qu, size: Lane, rm: VReg, opcode: Imm<4>, rn: VReg, rd: VReg) => three_different;
-    SISD_three_different = "01 0 11110 zz 1 mmmmm oooo 00 nnnnn ddddd"
+    AsisdDiff = "01 0 11110 zz 1 mmmmm oooo 00 nnnnn ddddd"
         (size: Lane, rm: VReg, opcode: Imm<4>, rn: VReg, rd: VReg) => three_different_scalar;
 
     // Vector by indexed element: `lm` is `L:M:Rm`.
-    SIMD_by_element = "0 vv 01111 zz eeeeee oooo h 0 nnnnn ddddd"
+    AsimdElem = "0 vv 01111 zz eeeeee oooo h 0 nnnnn ddddd"
         (qu: Qu, size: Lane, lm: Imm<6>, opcode: Imm<4>, h: bool, rn: VReg, rd: VReg) => by_element;
-    SISD_by_element = "01 u 11111 zz eeeeee oooo h 0 nnnnn ddddd"
+    AsisdElem = "01 u 11111 zz eeeeee oooo h 0 nnnnn ddddd"
         (u: bool, size: Lane, lm: Imm<6>, opcode: Imm<4>, h: bool, rn: VReg, rd: VReg) => by_element_scalar;
 
     // Two registers.
-    SIMD_two_misc = "0 vv 01110 zz 10000 ooooo 10 nnnnn ddddd"
+    AsimdMisc = "0 vv 01110 zz 10000 ooooo 10 nnnnn ddddd"
         (qu: Qu, size: Lane, opcode: Imm<5>, rn: VReg, rd: VReg) => two_misc;
-    SISD_two_misc = "01 u 11110 zz 10000 ooooo 10 nnnnn ddddd"
+    AsisdMisc = "01 u 11110 zz 10000 ooooo 10 nnnnn ddddd"
         (u: bool, size: Lane, opcode: Imm<5>, rn: VReg, rd: VReg) => two_misc_scalar;
-    SIMD_across_lanes = "0 vv 01110 zz 11000 ooooo 10 nnnnn ddddd"
+    AsimdAll = "0 vv 01110 zz 11000 ooooo 10 nnnnn ddddd"
         (qu: Qu, size: Lane, opcode: Imm<5>, rn: VReg, rd: VReg) => across_lanes;
-    ADDP_scalar = "01 0 11110 11 11000 11011 10 nnnnn ddddd" (rn: VReg, rd: VReg) => addp_scalar;
+    AsisdPair_addp = "01 0 11110 11 11000 11011 10 nnnnn ddddd" (rn: VReg, rd: VReg) => addp_scalar;
 
     // Immediates.
-    SIMD_shift_imm = "0 vv 011110 iiiiiii ooooo 1 nnnnn ddddd"
+    AsimdShf = "0 vv 011110 iiiiiii ooooo 1 nnnnn ddddd"
         (qu: Qu, immhb: Imm<7>, opcode: Imm<5>, rn: VReg, rd: VReg) => shift_imm;
-    SISD_shift_imm = "01 u 111110 iiiiiii ooooo 1 nnnnn ddddd"
+    AsisdShf = "01 u 111110 iiiiiii ooooo 1 nnnnn ddddd"
         (u: bool, immhb: Imm<7>, opcode: Imm<5>, rn: VReg, rd: VReg) => shift_imm_scalar;
-    SIMD_modified_imm = "0 q p 0111100000 aaa cccc 0 1 eeeee ddddd"
+    AsimdImm = "0 q p 0111100000 aaa cccc 0 1 eeeee ddddd"
         (q: bool, op: bool, abc: Imm<3>, cmode: Imm<4>, defgh: Imm<5>, rd: VReg) => modified_imm;
-    FMOV_vector_half = "0 q 0 0111100000 aaa 1111 1 1 eeeee ddddd"
+    AsimdImm_fmov_half = "0 q 0 0111100000 aaa 1111 1 1 eeeee ddddd"
         (q: bool, abc: Imm<3>, defgh: Imm<5>, rd: VReg) => fmov_imm_half;
 
     // Cryptography.
-    Crypto_AES = "01001110 00 10100 001 oo 10 nnnnn ddddd" (op: Imm<2>, rn: VReg, rd: VReg) => aes;
-    Crypto_three_SHA = "01011110 00 0 mmmmm 0 ooo 00 nnnnn ddddd"
+    CryptoAes = "01001110 00 10100 001 oo 10 nnnnn ddddd" (op: Imm<2>, rn: VReg, rd: VReg) => aes;
+    CryptoSha3 = "01011110 00 0 mmmmm 0 ooo 00 nnnnn ddddd"
         (rm: VReg, opcode: Imm<3>, rn: VReg, rd: VReg) => sha_three;
-    Crypto_two_SHA = "01011110 00 10100 ooooo 10 nnnnn ddddd" (opcode: Imm<5>, rn: VReg, rd: VReg) => sha_two;
-    Crypto_three_SHA512 = "11001110 011 mmmmm 1 0 00 oo nnnnn ddddd"
+    CryptoSha2 = "01011110 00 10100 ooooo 10 nnnnn ddddd" (opcode: Imm<5>, rn: VReg, rd: VReg) => sha_two;
+    CryptoSha512_3 = "11001110 011 mmmmm 1 0 00 oo nnnnn ddddd"
         (rm: VReg, opcode: Imm<2>, rn: VReg, rd: VReg) => sha512_three;
-    SHA512SU0 = "11001110 110 00000 1000 00 nnnnn ddddd" (rn: VReg, rd: VReg) => sha512su0;
-    EOR3 = "11001110 000 mmmmm 0 aaaaa nnnnn ddddd" (rm: VReg, ra: VReg, rn: VReg, rd: VReg) => eor3;
-    BCAX = "11001110 001 mmmmm 0 aaaaa nnnnn ddddd" (rm: VReg, ra: VReg, rn: VReg, rd: VReg) => bcax;
-    XAR = "11001110 100 mmmmm iiiiii nnnnn ddddd" (rm: VReg, imm6: Imm<6>, rn: VReg, rd: VReg) => xar;
+    CryptoSha512_2 = "11001110 110 00000 1000 00 nnnnn ddddd" (rn: VReg, rd: VReg) => sha512su0;
+    Crypto4_eor3 = "11001110 000 mmmmm 0 aaaaa nnnnn ddddd" (rm: VReg, ra: VReg, rn: VReg, rd: VReg) => eor3;
+    Crypto4_bcax = "11001110 001 mmmmm 0 aaaaa nnnnn ddddd" (rm: VReg, ra: VReg, rn: VReg, rd: VReg) => bcax;
+    Crypto3Imm6 = "11001110 100 mmmmm iiiiii nnnnn ddddd" (rm: VReg, imm6: Imm<6>, rn: VReg, rd: VReg) => xar;
 }

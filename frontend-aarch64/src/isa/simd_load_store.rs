@@ -7,13 +7,13 @@ use crate::lift::simd_load_store::*;
 use crate::rows;
 
 rows! {
-    SIMD_ldst_multiple = "0 q 0011000 l 000000 oooo zz nnnnn ttttt"
+    Asisdlse = "0 q 0011000 l 000000 oooo zz nnnnn ttttt"
         (q: bool, load: bool, opcode: Imm<4>, size: Lane, rn: Reg, rt: VReg) => multiple;
-    SIMD_ldst_multiple_post = "0 q 0011001 l 0 mmmmm oooo zz nnnnn ttttt"
+    Asisdlsep = "0 q 0011001 l 0 mmmmm oooo zz nnnnn ttttt"
         (q: bool, load: bool, rm: Reg, opcode: Imm<4>, size: Lane, rn: Reg, rt: VReg) => multiple_post;
-    SIMD_ldst_single = "0 q 0011010 l r 00000 ooo s zz nnnnn ttttt"
+    Asisdlso = "0 q 0011010 l r 00000 ooo s zz nnnnn ttttt"
         (q: bool, load: bool, r: bool, opcode: Imm<3>, s: bool, size: Imm<2>, rn: Reg, rt: VReg) => single;
-    SIMD_ldst_single_post = "0 q 0011011 l r mmmmm ooo s zz nnnnn ttttt"
+    Asisdlsop = "0 q 0011011 l r mmmmm ooo s zz nnnnn ttttt"
         (q: bool, load: bool, r: bool, rm: Reg, opcode: Imm<3>, s: bool, size: Imm<2>, rn: Reg, rt: VReg)
         => single_post;
 }

@@ -9,7 +9,7 @@ use jib_ir::region::Val;
 use jib_ir::ty::{Size, Ty};
 
 use super::operand::Extend;
-use super::{Lifted, Lifter};
+use super::{Lifted, Lifter, privileged};
 use crate::field::{Imm, Reg, VReg};
 use crate::field_enum;
 
@@ -164,12 +164,28 @@ pub(crate) fn unscaled_simd(l: &mut Lifter, size: Imm<2>, opc: Imm<2>, imm: Imm<
     vector(l, size, opc, Mode::Offset(imm.sext()), rn, rt)
 }
 
-/// LDTR, STTR and their kin: at EL0 as LDUR, STUR.
+/// LDTR, STTR and their kin: at EL0 as LDUR, STUR; at EL1 with EL0's rights.
 pub(crate) fn unprivileged(l: &mut Lifter, size: Imm<2>, opc: Imm<2>, imm: Imm<9>, rn: Reg, rt: Reg) -> Lifted {
-    match Access::decode(size, opc) {
-        None | Some(Access::Prefetch) => Lifted::Undefined,
-        Some(_) => general(l, size, opc, Mode::Offset(imm.sext()), rn, rt),
+    let access = match Access::decode(size, opc) {
+        None | Some(Access::Prefetch) => return Lifted::Undefined,
+        Some(_) if !l.is_el1() => return general(l, size, opc, Mode::Offset(imm.sext()), rn, rt),
+        Some(access) => access,
+    };
+    let (addr, _) = address(l, rn, Mode::Offset(imm.sext()));
+    match access {
+        Access::Load(size, ty, signed) => {
+            let v = privileged::load_as_el0(l, size, addr);
+            let bits = 8 * size.bytes() as u32;
+            let v = if signed { l.sext(ty, bits, v) } else { v };
+            l.set_x(rt, v);
+        }
+        Access::Store(size) => {
+            let v = l.x(Ty::I64, rt);
+            privileged::store_as_el0(l, size, addr, v);
+        }
+        Access::Prefetch => {}
     }
+    Lifted::Next
 }
 
 /// LDR, STR and their kin, post-indexed

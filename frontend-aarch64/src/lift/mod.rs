@@ -26,6 +26,7 @@ pub(crate) mod load_store;
 pub(crate) mod load_store_pair;
 pub(crate) mod mops;
 pub(crate) mod operand;
+pub(crate) mod privileged;
 pub(crate) mod system;
 pub(crate) mod system_reg;
 pub(crate) mod fp;
@@ -41,6 +42,7 @@ use jib_ir::region::{BlockId, Key, Region, Val};
 use jib_ir::runtime::Fault;
 
 use crate::decode::decode;
+use crate::system::state::MODE_FP_OFF;
 use discover::{BlockSpan, discover};
 
 /// What lifting one instruction came to.
@@ -113,6 +115,7 @@ fn lift_block(l: &mut Lifter, span: &BlockSpan, spans: &[BlockSpan], outside: &m
         let pc = l.pc;
         l.begin_insn(pc);
         let lifted = match decode(word) {
+            _ if l.mode & MODE_FP_OFF != 0 && privileged::uses_fp(word) => Lifted::End(privileged::fp_trap(l)),
             Some(row) => (row.lift)(l, word),
             None => Lifted::Undefined,
         };

@@ -6,10 +6,11 @@ use jib_ir::state::slot;
 use jib_ir::ty::{Size, Ty};
 
 use super::alu_flags::{axflag, cfinv, xaflag};
-use super::{Lifted, Lifter};
+use super::{Lifted, Lifter, privileged};
 use crate::cpu;
 use crate::field::{Imm, Reg};
 use crate::field_enum;
+use crate::system::sysreg::Encoding;
 
 field_enum! {
     /// The `LL` field of the calls to higher levels.
@@ -87,6 +88,11 @@ pub(super) fn clear_monitor(l: &mut Lifter) {
 
 /// MSR (immediate): DIT, SSBS; CFINV, XAFLAG, AXFLAG.
 pub(crate) fn msr_imm(l: &mut Lifter, op1: Imm<3>, crm: Imm<4>, op2: Imm<3>) -> Lifted {
+    if l.is_system()
+        && let Some(lifted) = privileged::msr_imm(l, op1.0, op2.0, crm.0)
+    {
+        return lifted;
+    }
     match (op1.0, op2.0, crm.0) {
         (0, 0, 0) => cfinv(l),
         (0, 1, 0) => xaflag(l),
@@ -132,6 +138,11 @@ impl crate::pattern::Field for SysOp {
 
 /// SYS: the cache maintenance that EL0 may ask for.
 pub(crate) fn sys(l: &mut Lifter, op: SysOp, rt: Reg) -> Lifted {
+    if l.is_system()
+        && let Some(lifted) = privileged::sys(l, Encoding(1 << 14 | op.0), rt)
+    {
+        return lifted;
+    }
     match op {
         SysOp::DC_ZVA => dc_zva(l, rt),
         SysOp::IC_IVAU => {

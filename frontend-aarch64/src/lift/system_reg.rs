@@ -5,10 +5,11 @@ use jib_ir::region::Val;
 use jib_ir::state::slot;
 use jib_ir::ty::Ty;
 
-use super::{Lifted, Lifter};
+use super::{Lifted, Lifter, privileged};
 use crate::cpu;
 use crate::field::Reg;
 use crate::helper::Id;
+use crate::system::sysreg::Encoding;
 
 /// The name of a system register: `o0`, `op1`, `CRn`, `CRm`, `op2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,11 @@ impl SysReg {
     const CNTVCT_EL0: SysReg = SysReg::new(3, 14, 0, 2);
     const CNTVCTSS_EL0: SysReg = SysReg::new(3, 14, 0, 6);
 
+    /// The whole encoding: `o0` stands for op0 2 or 3.
+    fn encoding(self) -> Encoding {
+        Encoding(1 << 15 | self.0)
+    }
+
     /// The value of an identification register, as Linux emulates them for EL0.
     fn id_register(self) -> Option<u64> {
         let in_id_space = self.0 >> 7 == SysReg::new(0, 0, 0, 0).0 >> 7;
@@ -50,6 +56,11 @@ impl SysReg {
 
 /// MRS
 pub(crate) fn mrs(l: &mut Lifter, reg: SysReg, rt: Reg) -> Lifted {
+    if l.is_system()
+        && let Some(lifted) = privileged::mrs(l, reg.encoding(), rt)
+    {
+        return lifted;
+    }
     let v = match reg {
         SysReg::NZCV => {
             let f = l.get_flags();
@@ -82,6 +93,11 @@ fn pstate(l: &mut Lifter, bit: u64) -> Val {
 
 /// MSR (register)
 pub(crate) fn msr(l: &mut Lifter, reg: SysReg, rt: Reg) -> Lifted {
+    if l.is_system()
+        && let Some(lifted) = privileged::msr(l, reg.encoding(), rt)
+    {
+        return lifted;
+    }
     match reg {
         SysReg::NZCV => {
             let a = l.x(Ty::I32, rt);

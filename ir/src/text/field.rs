@@ -261,6 +261,7 @@ impl Field for Trap {
             Trap::Brk(n) => write!(f, "Brk({n})"),
             Trap::Hlt(n) => write!(f, "Hlt({n})"),
             Trap::Undefined(word) => write!(f, "Undefined({word:#x})"),
+            Trap::Syndrome(esr) => write!(f, "Syndrome({esr:#x})"),
             Trap::Wait(wait) => {
                 f.write_str("Wait(")?;
                 wait.write(f)?;
@@ -277,6 +278,7 @@ impl Field for Trap {
             "Brk" => Trap::Brk(Field::read(arg)?),
             "Hlt" => Trap::Hlt(Field::read(arg)?),
             "Undefined" => Trap::Undefined(Field::read(arg)?),
+            "Syndrome" => Trap::Syndrome(Field::read(arg)?),
             "Wait" => Trap::Wait(Field::read(arg)?),
             _ => return None,
         })
@@ -293,7 +295,8 @@ impl Field for Trap {
             Trap::Hlt(n),
             Trap::Undefined(word),
             Trap::Wait(wait),
+            Trap::Syndrome(word),
         ];
-        all[(random % 7) as usize]
+        all[(random % 8) as usize]
     }
 }

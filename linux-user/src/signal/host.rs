@@ -202,7 +202,8 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_
 
 /// A fault of our own: says so, and lets it kill us.
 fn internal_fault(signal: i32, pc: u64, addr: u64) {
-    let mut text = *b"jib: internal error: signal 00 at pc 0000000000000000, address 0000000000000000; please report it\n";
+    let mut text =
+        *b"jib: internal error: signal 00 at pc 0000000000000000, address 0000000000000000; please report it\n";
     text[28] = b'0' + (signal / 10) as u8;
     text[29] = b'0' + (signal % 10) as u8;
     for i in 0..16 {

@@ -9,6 +9,7 @@
 pub(crate) mod action;
 pub(crate) mod deliver;
 pub(crate) mod frame;
+#[allow(unsafe_code, reason = "host signal handlers")]
 pub(crate) mod host;
 
 /// Number of signals; they are numbered from 1.

@@ -1,5 +1,6 @@
 //! The world outside the guest, behind small traits: terminal, files, the waiting for them.
 
+pub mod disk;
 pub mod input;
 
 use std::io::Write;

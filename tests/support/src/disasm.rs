@@ -7,8 +7,8 @@ use crate::tools;
 /// # Panics
 /// If objdump is missing or fails.
 pub fn words(words: &[u32]) -> Vec<String> {
-    let dir = tools::scratch("disasm");
-    let file = dir.join(format!("{:?}.bin", std::thread::current().id()));
+    let dir = tools::Scratch::new("disasm");
+    let file = dir.path().join("words");
     let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
     std::fs::write(&file, bytes).expect("cannot write words for objdump");
     let mut objdump = tools::command("aarch64-linux-gnu-objdump");

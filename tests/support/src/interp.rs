@@ -34,6 +34,11 @@ impl Interpreter {
                 interp::run(&region, BlockId(0), &mut state, &mut memory, A64.helpers(), &mut self.scratch);
             match exit {
                 Exit::Next | Exit::Wait(_) | Exit::Interrupt | Exit::InvalidateCode { .. } => {}
+                // The exit tells the instruction after; at EL0 the call is undefined.
+                Exit::Hvc(_) | Exit::Smc(_) => {
+                    state.set_pc(state.pc().wrapping_sub(4));
+                    return outcome(&state, Stop::Undefined, memory.page);
+                }
                 other => return outcome(&state, stop_of(other), memory.page),
             }
             if !(CODE..end).contains(&state.pc()) {
@@ -82,7 +87,7 @@ pub fn stop_of(exit: Exit) -> Stop {
         Exit::Brk(_) => Stop::Breakpoint,
         Exit::Fault(Fault { cause: CAUSE_ALIGNMENT, .. }) => Stop::Alignment,
         Exit::Fault(f) => Stop::Fault(fault_page(f.addr)),
-        Exit::Svc(_) => Stop::Other(0),
+        Exit::Svc(_) | Exit::Syndrome(_) => Stop::Other(0),
         Exit::Next | Exit::Wait(_) | Exit::Interrupt | Exit::InvalidateCode { .. } => Stop::Done,
     }
 }
@@ -103,7 +108,9 @@ impl Memory {
         Memory { page: fill(case.mem_seed), code: words.flat_map(u32::to_le_bytes).collect(), ticks: 0 }
     }
 
+    /// The byte at `addr`, whose top byte Linux has ignored (TBI).
     fn byte(&mut self, addr: u64, access: Access) -> Result<&mut u8, Fault> {
+        let addr = ((addr << 8) as i64 >> 8) as u64;
         if !(WINDOW..WINDOW + WINDOW_LEN).contains(&addr) {
             return Err(Fault { addr, access, cause: 0 });
         }

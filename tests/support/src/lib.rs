@@ -9,6 +9,7 @@ pub mod case;
 pub mod differential;
 pub mod disasm;
 pub mod generate;
+pub mod guest;
 pub mod interp;
 pub mod known;
 pub mod oracle;

@@ -1,0 +1,268 @@
+//! Memory for compiled code: one anonymous file mapped twice, once to write and once to run, never both.
+//!
+//! The arena is a ring of segments filled one after the other. A segment is emptied as a whole when its turn comes
+//! again, so that old code goes first. In front of each piece of code lies a header that leads from a host address to
+//! its fault table without locks, for the signal handler.
+#![allow(unsafe_code, reason = "maps and writes raw memory")]
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Code starts at multiples of this, and the address map counts in it.
+pub(crate) const GRANULE: usize = 64;
+/// Number of segments in the ring.
+const SEGMENTS: usize = 16;
+
+/// Where a host fault in a piece of code goes back to.
+#[derive(Debug, Default)]
+pub(crate) struct FaultTable {
+    /// Code offsets and guest pcs of checkpoints, ascending: each pc is for the code from its offset on.
+    pub(crate) points: Vec<(u32, u64)>,
+}
+
+impl FaultTable {
+    /// The checkpoint of the code at `offset`.
+    pub(crate) fn find(&self, offset: u32) -> Option<u64> {
+        let n = self.points.partition_point(|p| p.0 <= offset);
+        n.checked_sub(1).map(|i| self.points[i].1)
+    }
+}
+
+/// In front of each piece of code.
+#[repr(C, align(64))]
+struct Header {
+    table: *const FaultTable,
+}
+
+/// The arena.
+pub(crate) struct CodeMemory {
+    fd: OwnedFd,
+    rw: NonNull<u8>,
+    rx: NonNull<u8>,
+    len: usize,
+    /// For each granule that holds code: 1 + the granule of its header.
+    map: Box<[AtomicU32]>,
+    /// Segment being filled, and first free byte in it.
+    segment: usize,
+    next: usize,
+    /// Bytes at the start of the first segment that are kept for ever.
+    sealed: usize,
+    /// Bytes of the file that were ever written.
+    used: usize,
+}
+
+// SAFETY: the pointers are to mappings that live as long as the value and are not tied to a thread.
+unsafe impl Send for CodeMemory {}
+
+/// What a signal handler needs to know of an arena.
+#[derive(Clone, Copy)]
+pub(crate) struct CodeView {
+    rx: *const u8,
+    len: usize,
+    map: *const AtomicU32,
+}
+
+// SAFETY: a view only reads, through atomics or what is published by them.
+unsafe impl Send for CodeView {}
+// SAFETY: as above.
+unsafe impl Sync for CodeView {}
+
+impl CodeMemory {
+    /// An arena of `len` bytes.
+    pub(crate) fn new(len: usize) -> io::Result<CodeMemory> {
+        let unit = SEGMENTS * 4096;
+        let len = len.max(unit) / unit * unit;
+        let fd = memfd(len)?;
+        let rw = map(&fd, len, libc::PROT_READ | libc::PROT_WRITE, None)?;
+        let rx = map(&fd, len, libc::PROT_READ | libc::PROT_EXEC, None)?;
+        // SAFETY: zero is a valid atomic integer. (Untouched parts of the map stay without memory.)
+        let map = unsafe { Box::<[AtomicU32]>::new_zeroed_slice(len / GRANULE).assume_init() };
+        Ok(CodeMemory { fd, rw, rx, len, map, segment: 0, next: 0, sealed: 0, used: 0 })
+    }
+
+    /// The part of the arena that the signal handler reads.
+    pub(crate) fn view(&self) -> CodeView {
+        CodeView { rx: self.rx.as_ptr(), len: self.len, map: self.map.as_ptr() }
+    }
+
+    /// Index of the segment that holds host address `code`.
+    pub(crate) fn segment_of(&self, code: u64) -> usize {
+        (code as usize - self.rx.as_ptr() as usize) / self.segment_len()
+    }
+
+    /// Bytes in one segment.
+    pub(crate) fn segment_len(&self) -> usize {
+        self.len / SEGMENTS
+    }
+
+    /// The segment that follows the one being filled.
+    pub(crate) fn following_segment(&self) -> usize {
+        (self.segment + 1) % SEGMENTS
+    }
+
+    /// Keeps what has been added so far for ever: the ring begins behind it.
+    pub(crate) fn seal(&mut self) {
+        self.sealed = self.next;
+    }
+
+    /// Goes on filling the following segment, which must hold no code that anyone may run.
+    pub(crate) fn advance(&mut self) {
+        self.segment = self.following_segment();
+        // The first segment begins with what is kept for ever.
+        self.next = if self.segment == 0 { self.sealed } else { 0 };
+        let per = self.segment_len() / GRANULE;
+        for granule in &self.map[self.segment * per + self.next / GRANULE..(self.segment + 1) * per] {
+            granule.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Copies `code` into the segment being filled; its host address, or `None` if there is no room left.
+    ///
+    /// `table` must outlive the code.
+    pub(crate) fn add(&mut self, code: &[u8], table: *const FaultTable) -> Option<u64> {
+        let need = size_of::<Header>() + code.len();
+        if self.next + need > self.segment_len() {
+            return None;
+        }
+        let at = self.segment * self.segment_len() + self.next;
+        self.next = (self.next + need).next_multiple_of(GRANULE);
+        let start = at + size_of::<Header>();
+        self.used = self.used.max(at + need);
+        // SAFETY: `at..at + need` is inside the mapping, and nobody runs code there.
+        unsafe {
+            let p = self.rw.as_ptr().add(at);
+            p.cast::<Header>().write(Header { table });
+            p.add(size_of::<Header>()).copy_from_nonoverlapping(code.as_ptr(), code.len());
+        }
+        let header = (at / GRANULE) as u32 + 1;
+        for granule in &self.map[start / GRANULE..(start + code.len()).div_ceil(GRANULE)] {
+            granule.store(header, Ordering::Release);
+        }
+        Some(self.rx.as_ptr() as u64 + start as u64)
+    }
+
+    /// A copy of the contents in a file of its own, for a child to be.
+    pub(crate) fn copy(&self) -> io::Result<OwnedFd> {
+        let fd = memfd(self.len)?;
+        let mut done = 0;
+        while done < self.used {
+            // SAFETY: reads from the mapping, whose first bytes are initialised.
+            let n = unsafe {
+                let from = self.rx.as_ptr().add(done).cast();
+                libc::pwrite(fd.as_raw_fd(), from, self.used - done, done as libc::off_t)
+            };
+            match n {
+                -1 => return Err(io::Error::last_os_error()),
+                n => done += n as usize,
+            }
+        }
+        Ok(fd)
+    }
+
+    /// Replaces both mappings by the copy `fd`, at the same addresses.
+    pub(crate) fn replace(&mut self, fd: OwnedFd) -> io::Result<()> {
+        map(&fd, self.len, libc::PROT_READ | libc::PROT_WRITE, Some(self.rw))?;
+        map(&fd, self.len, libc::PROT_READ | libc::PROT_EXEC, Some(self.rx))?;
+        self.fd = fd;
+        Ok(())
+    }
+}
+
+impl Drop for CodeMemory {
+    fn drop(&mut self) {
+        // SAFETY: the mappings are ours and nobody runs code in them any more.
+        unsafe {
+            libc::munmap(self.rw.as_ptr().cast(), self.len);
+            libc::munmap(self.rx.as_ptr().cast(), self.len);
+        }
+    }
+}
+
+impl CodeView {
+    /// A view of no arena.
+    pub(crate) const NONE: CodeView = CodeView { rx: std::ptr::null(), len: 0, map: std::ptr::null() };
+
+    /// The checkpoint to which a fault at host address `pc` goes back, if `pc` is compiled code of the arena.
+    ///
+    /// # Safety
+    /// The arena must be alive, and so must the code at `pc`, as it is while its thread is inside.
+    pub(crate) unsafe fn checkpoint(&self, pc: u64) -> Option<u64> {
+        let offset = (pc as usize).checked_sub(self.rx as usize).filter(|o| *o < self.len)?;
+        // SAFETY: the map has an entry for each granule of the arena.
+        let header = unsafe { (*self.map.add(offset / GRANULE)).load(Ordering::Acquire) };
+        let start = (header as usize).checked_sub(1)? * GRANULE;
+        // SAFETY: the map leads to a header, whose table lives as long as the code.
+        let table = unsafe { &*(*self.rx.add(start).cast::<Header>()).table };
+        table.find((offset - start - size_of::<Header>()) as u32)
+    }
+}
+
+fn memfd(len: usize) -> io::Result<OwnedFd> {
+    // SAFETY: a plain system call with a valid name.
+    let fd = unsafe { libc::memfd_create(c"jib-code".as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a new descriptor that nobody else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: a plain system call on our descriptor.
+    if unsafe { libc::ftruncate(fd.as_raw_fd(), len as libc::off_t) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(fd)
+}
+
+/// Maps the file: somewhere, or over our own mapping at `at`.
+fn map(fd: &OwnedFd, len: usize, prot: libc::c_int, at: Option<NonNull<u8>>) -> io::Result<NonNull<u8>> {
+    let (addr, fixed) = at.map_or((std::ptr::null_mut(), 0), |p| (p.as_ptr().cast(), libc::MAP_FIXED));
+    // SAFETY: a new mapping, or one that replaces a mapping of ours of the same length.
+    let p = unsafe { libc::mmap(addr, len, prot, libc::MAP_SHARED | fixed, fd.as_raw_fd(), 0) };
+    if p == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(p.cast()).ok_or_else(|| io::Error::other("mapping at address 0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_leads_to_its_table() {
+        let mut m = CodeMemory::new(1 << 20).expect("arena");
+        let table = FaultTable { points: vec![(0, 0x1000), (3, 0x1008)] };
+        let a = m.add(&[0x90; 100], &table).expect("room");
+        let b = m.add(&[0xc3; 10], &table).expect("room");
+        let view = m.view();
+        // SAFETY: arena and table are alive.
+        let at = |pc| unsafe { view.checkpoint(pc) };
+        assert_eq!((at(a), at(a + 2), at(a + 3), at(a + 99)), (Some(0x1000), Some(0x1000), Some(0x1008), Some(0x1008)));
+        assert_eq!(at(b + 9), Some(0x1008));
+        assert_eq!(at(a - 64), None, "the header is not code");
+        assert_eq!(at(0), None);
+    }
+
+    #[test]
+    fn a_full_segment_gives_way_to_the_next() {
+        let mut m = CodeMemory::new(1 << 16).expect("arena");
+        let table = FaultTable::default();
+        while m.add(&[0; 1000], &table).is_some() {}
+        let full = m.segment;
+        m.advance();
+        assert_ne!(m.segment, full);
+        assert!(m.add(&[0; 1000], &table).is_some());
+    }
+
+    #[test]
+    fn a_copy_takes_the_place_of_the_original() {
+        let mut m = CodeMemory::new(1 << 16).expect("arena");
+        let table = FaultTable::default();
+        let at = m.add(&[1, 2, 3], &table).expect("room");
+        let fd = m.copy().expect("copy");
+        m.replace(fd).expect("map");
+        // SAFETY: the code is mapped readable.
+        assert_eq!(unsafe { std::slice::from_raw_parts(at as *const u8, 3) }, [1, 2, 3]);
+    }
+}

@@ -1,0 +1,150 @@
+//! Region to host code, by Cranelift.
+
+use std::sync::atomic::AtomicU64;
+
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::Context;
+use cranelift_frontend::FunctionBuilderContext;
+use jib_ir::op::Op;
+use jib_ir::region::Region;
+use jib_ir::runtime::Helper;
+
+use crate::abi::HostFeatures;
+use crate::code_memory::FaultTable;
+use crate::lower::{self, Env};
+use crate::options::{Error, Options};
+
+/// Compiled code and what it leans on, all of which must live as long as the code.
+pub(crate) struct Code {
+    /// Position-independent but for absolute addresses outside.
+    pub(crate) bytes: Vec<u8>,
+    /// Where faults go back to.
+    pub(crate) faults: Box<FaultTable>,
+    /// One link cell per direct exit.
+    pub(crate) cells: Box<[AtomicU64]>,
+    /// Ops that the code passes to the evaluator.
+    pub(crate) ops: Vec<Box<Op>>,
+}
+
+/// The code generator with its reusable memory.
+pub(crate) struct Compiler {
+    isa: OwnedTargetIsa,
+    ctx: Context,
+    builder: FunctionBuilderContext,
+    host: HostFeatures,
+    helpers: &'static [Helper],
+}
+
+impl Compiler {
+    /// A code generator for this host.
+    pub(crate) fn new(options: &Options, helpers: &'static [Helper]) -> Result<Compiler, Error> {
+        let host = HostFeatures::detect();
+        Ok(Compiler {
+            isa: isa(options, &host)?,
+            ctx: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            host,
+            helpers,
+        })
+    }
+
+    /// Compiles `region`; its cells first hold `stub`.
+    pub(crate) fn compile(&mut self, region: &Region, stub: u64) -> Result<Code, Error> {
+        let cells: Box<[AtomicU64]> = (0..lower::count_cells(region)).map(|_| AtomicU64::new(stub)).collect();
+        let lowered = self.lower(region, &cells);
+        let compiled =
+            self.ctx.compile(&*self.isa, &mut ControlPlane::default()).map_err(|e| codegen(region, &e.inner))?;
+        if !compiled.buffer.relocs().is_empty() {
+            return Err(Error::Codegen(format!("region {:#x} wants relocations", region.key.pc)));
+        }
+        let points = compiled
+            .buffer
+            .get_srclocs_sorted()
+            .iter()
+            .filter(|l| !l.loc.is_default())
+            .map(|l| (l.start, lowered.checkpoints[l.loc.bits() as usize - 1]))
+            .collect();
+        let code = Code {
+            bytes: compiled.code_buffer().to_vec(),
+            faults: Box::new(FaultTable { points }),
+            cells,
+            ops: lowered.ops,
+        };
+        Ok(code)
+    }
+
+    /// The CLIF of `region`, for reading.
+    pub(crate) fn clif(&mut self, region: &Region) -> String {
+        let cells: Box<[AtomicU64]> = (0..lower::count_cells(region)).map(|_| AtomicU64::new(0)).collect();
+        self.lower(region, &cells);
+        self.ctx.func.display().to_string()
+    }
+
+    fn lower(&mut self, region: &Region, cells: &[AtomicU64]) -> lower::Lowered {
+        self.ctx.clear();
+        let env = Env { host: &self.host, cells: cells.as_ptr() as usize, helpers: self.helpers };
+        let frontend = self.isa.frontend_config();
+        lower::lower(region, &env, &mut self.ctx.func, &mut self.builder, frontend)
+    }
+
+    /// Code that notes the unlinked cell and its target, and leaves to the run loop.
+    pub(crate) fn link_stub(&mut self) -> Result<Vec<u8>, Error> {
+        use cranelift_codegen::ir::{InstBuilder, MemFlagsData, types};
+        self.ctx.clear();
+        self.ctx.func.signature = lower::region_signature();
+        let mut b = cranelift_frontend::FunctionBuilder::new(&mut self.ctx.func, &mut self.builder);
+        let block = b.create_block();
+        b.append_block_params_for_function_params(block);
+        b.switch_to_block(block);
+        let &[state, pc, cell] = b.block_params(block) else { unreachable!("three parameters") };
+        let flags = MemFlagsData::trusted();
+        b.ins().store(flags, pc, state, jib_ir::state::slot::PC.offset());
+        b.ins().store(flags, cell, state, crate::abi::LINK);
+        let code = b.ins().iconst(types::I64, crate::abi::EXIT_LINK as i64);
+        b.ins().return_(&[code]);
+        b.seal_all_blocks();
+        b.finalize(self.isa.frontend_config());
+        match self.ctx.compile(&*self.isa, &mut ControlPlane::default()) {
+            Ok(compiled) => Ok(compiled.code_buffer().to_vec()),
+            Err(e) => Err(Error::Codegen(e.inner.to_string())),
+        }
+    }
+}
+
+fn codegen(region: &Region, e: &cranelift_codegen::CodegenError) -> Error {
+    Error::Codegen(format!("region {:#x}: {e}", region.key.pc))
+}
+
+/// Cranelift's x86-64, told what the host can do.
+fn isa(options: &Options, host: &HostFeatures) -> Result<OwnedTargetIsa, Error> {
+    let fail = |e: &dyn std::fmt::Display| Error::Codegen(e.to_string());
+    let mut flags = settings::builder();
+    let mut set = |name, value: &str| flags.set(name, value).map_err(|e| fail(&e));
+    set("opt_level", if options.optimize { "speed" } else { "none" })?;
+    set("enable_verifier", if options.verify { "true" } else { "false" })?;
+    // Tail calls need it.
+    set("preserve_frame_pointers", "true")?;
+    set("unwind_info", "false")?;
+    set("enable_probestack", "false")?;
+    set("enable_llvm_abi_extensions", "true")?;
+    let mut builder =
+        cranelift_codegen::isa::lookup(target_lexicon::Triple::host()).map_err(|e| fail(&e))?;
+    for (name, has) in [
+        ("has_ssse3", host.ssse3),
+        ("has_sse41", host.sse41),
+        ("has_sse42", host.sse42),
+        ("has_avx", host.avx),
+        ("has_avx2", host.avx2),
+        ("has_fma", host.fma),
+        ("has_bmi1", host.bmi1),
+        ("has_bmi2", host.bmi2),
+        ("has_lzcnt", host.lzcnt),
+        ("has_popcnt", host.popcnt),
+    ] {
+        builder.set(name, if has { "true" } else { "false" }).map_err(|e| fail(&e))?;
+    }
+    builder.finish(settings::Flags::new(flags)).map_err(|e| fail(&e))
+}
+

@@ -1,0 +1,133 @@
+//! Ends of blocks: inside the region, to another region through a link cell or the indirect table, to the run loop.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
+use jib_ir::op::Op;
+use jib_ir::region::BlockId;
+use jib_ir::state::slot;
+
+use super::Lowerer;
+use crate::abi::{self, Tag};
+
+impl Lowerer<'_, '_> {
+    pub(super) fn end_op(&mut self, op: Op) {
+        match op {
+            Op::Jump { to } => {
+                self.flush_for(&[to]);
+                self.save_end();
+                self.jump_to(to.index());
+            }
+            Op::Branch { c, then, els } => {
+                let c = self.int(c);
+                self.flush_for(&[then, els]);
+                self.save_end();
+                let (x, y) = (self.block_args(then.index()), self.block_args(els.index()));
+                self.b.ins().brif(c, self.blocks[then.index()], &x, self.blocks[els.index()], &y);
+            }
+            Op::Exit { pc, .. } => {
+                self.flush(true);
+                let at = self.const64(pc);
+                let cell = self.env.cells + self.exits * abi::CELL_BYTES;
+                self.exits += 1;
+                if self.mode_may_change() {
+                    self.store_state(at, slot::PC.offset());
+                    return self.leave(abi::EXIT_NEXT);
+                }
+                self.link(at, cell);
+            }
+            Op::ExitInd { addr, .. } => {
+                let addr = self.int(addr);
+                self.flush(true);
+                if self.mode_may_change() {
+                    self.store_state(addr, slot::PC.offset());
+                    return self.leave(abi::EXIT_NEXT);
+                }
+                self.indirect(addr);
+            }
+            Op::Trap { trap, pc } => {
+                self.flush(true);
+                let at = self.const64(pc);
+                self.store_state(at, slot::PC.offset());
+                self.leave(abi::encode_trap(trap));
+            }
+            Op::Invalidate { addr, len, pc } => {
+                let addr = self.int(addr);
+                self.flush(true);
+                self.store_state(addr, abi::INVALIDATE_ADDR);
+                let len = self.const64(len);
+                self.store_state(len, abi::INVALIDATE_LEN);
+                let at = self.const64(pc);
+                self.store_state(at, slot::PC.offset());
+                self.leave(abi::EXIT_INVALIDATE);
+            }
+            _ => unreachable!("not the end of a block"),
+        }
+    }
+
+    /// Writes dirty slots unless all of `targets` go on with our values.
+    fn flush_for(&mut self, targets: &[BlockId]) {
+        if targets.iter().all(|t| self.plan.blocks[t.index()].parent.is_some()) {
+            return;
+        }
+        let live = self.plan.slot(slot::FLAGS).is_none_or(|i| self.plan.blocks[self.block].live_out >> i & 1 == 1);
+        self.flush(live);
+        // Children find memory exact for their own pc, but for dead flags.
+        self.cur.stale = false;
+        if let Some(i) = self.plan.slot(slot::FLAGS) {
+            self.cur.dirty &= !(1 << i);
+        }
+    }
+
+    /// Keeps the state for the blocks that continue it.
+    fn save_end(&mut self) {
+        self.ends[self.block] = Some(self.cur.clone());
+    }
+
+    /// Returns `code` to the run loop.
+    pub(super) fn leave(&mut self, code: u64) {
+        let code = self.const64(code);
+        self.b.ins().return_(&[code]);
+    }
+
+    /// A helper or a write to FPCR in this block may have changed the mode, so that `pc` alone does not tell
+    /// where to go.
+    fn mode_may_change(&self) -> bool {
+        let ops = self.region.blocks[self.block].ops.clone();
+        self.region.ops[ops.start as usize..ops.end as usize].iter().any(|op| match op {
+            Op::Call { .. } => true,
+            Op::Set { slot, .. } => *slot == slot::FPCR,
+            _ => false,
+        })
+    }
+
+    /// Goes on through the link cell at `cell`, which holds the target's code or the stub that looks for it.
+    fn link(&mut self, pc: Value, cell: usize) {
+        let cell = self.const64(cell as u64);
+        let flags = MemFlagsData::trusted().with_alias_region(Some(self.regions.link));
+        let code = self.b.ins().load(types::I64, flags, cell, 0);
+        self.b.ins().return_call_indirect(self.sigs.region, code, &[self.st, pc, cell]);
+    }
+
+    /// Goes on at a guest address found in the thread's indirect table; a miss leaves to the run loop.
+    fn indirect(&mut self, pc: Value) {
+        let flags = MemFlagsData::trusted().with_alias_region(Some(self.regions.link));
+        let table = self.load_state(types::I64, abi::TABLE);
+        let bits = self.b.ins().band_imm_u(pc, ((abi::TABLE_ENTRIES as i64) - 1) << 2);
+        let offset = self.b.ins().ishl_imm_u(bits, 2);
+        let entry = self.b.ins().iadd(table, offset);
+        let found = self.b.ins().load(types::I64, flags, entry, 0);
+        let mode = Tag::mode_bits(self.region.key.mode);
+        let wanted = if mode == 0 { pc } else { self.b.ins().bxor_imm_u(pc, mode as i64) };
+        let same = self.b.ins().icmp(IntCC::Equal, found, wanted);
+        let (hit, miss) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(miss);
+        self.b.ins().brif(same, hit, &[], miss, &[]);
+        self.b.switch_to_block(miss);
+        self.store_state(pc, slot::PC.offset());
+        self.leave(abi::EXIT_NEXT);
+        self.b.switch_to_block(hit);
+        let code = self.b.ins().load(types::I64, flags, entry, 8);
+        let none = self.const64(0);
+        self.b.ins().return_call_indirect(self.sigs.region, code, &[self.st, pc, none]);
+    }
+}

@@ -1,0 +1,276 @@
+//! Guest memory: guest addresses are host addresses; what faults is caught by [`crate::fault`].
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder, MemFlagsData, Type, Value, types};
+use jib_ir::op::{Align, Fence, Op, Order};
+use jib_ir::region::Val;
+use jib_ir::runtime::RmwOp;
+use jib_ir::state::slot;
+use jib_ir::ty::{Size, Ty};
+
+use super::{Lowerer, Repr, clif};
+use crate::abi;
+
+impl Lowerer<'_, '_> {
+    pub(super) fn memory_op(&mut self, op: Op) -> Repr {
+        match op {
+            Op::Load { ty, size, order, addr } => {
+                let addr = self.int(addr);
+                self.load(ty, size, order, addr)
+            }
+            Op::Store { ty, size, order, addr, v } => {
+                let addr = self.int(addr);
+                self.store(ty, size, order, addr, v);
+                Repr::None
+            }
+            Op::Rmw { op, ty, size, addr, v } => {
+                let (addr, v) = (self.int(addr), self.int(v));
+                Repr::Int(self.rmw(op, ty, size, addr, v))
+            }
+            Op::Cas { ty: Ty::V128, addr, expected, new, .. } => {
+                let addr = self.int(addr);
+                self.cas16(addr, expected, new)
+            }
+            Op::Cas { ty, size, addr, expected, new } => {
+                let (addr, expected, new) = (self.int(addr), self.int(expected), self.int(new));
+                let old = self.cas(size, addr, expected, new);
+                Repr::Int(self.widen(ty, old))
+            }
+            Op::CasIf { ty, size, c, addr, expected, new } => self.cas_if(ty, size, c, addr, expected, new),
+            Op::CheckAlign { rule, size, write, addr } => {
+                let addr = self.int(addr);
+                self.check_align(rule, size, write, addr);
+                Repr::None
+            }
+            Op::Fence { kind } => {
+                match kind {
+                    Fence::Full => self.full_fence(),
+                    Fence::Compiler => {
+                        self.b.ins().sequence_point();
+                    }
+                }
+                Repr::None
+            }
+            _ => unreachable!("not a memory op"),
+        }
+    }
+
+    fn guest_flags(&self) -> MemFlagsData {
+        MemFlagsData::new().with_alias_region(Some(self.regions.guest))
+    }
+
+    fn load(&mut self, ty: Ty, size: Size, order: Order, addr: Value) -> Repr {
+        let flags = self.guest_flags();
+        if order == Order::AcqRel {
+            return self.load_acquire(ty, size, addr);
+        }
+        if ty == Ty::V128 {
+            return self.load_vector(size, addr);
+        }
+        let to = clif(ty);
+        let ins = self.b.ins();
+        Repr::Int(match (size, ty) {
+            (Size::B1, _) => ins.uload8(to, flags, addr, 0),
+            (Size::B2, _) => ins.uload16(to, flags, addr, 0),
+            (Size::B4, Ty::I64) => ins.uload32(flags, addr, 0),
+            _ => ins.load(to, flags, addr, 0),
+        })
+    }
+
+    fn load_vector(&mut self, size: Size, addr: Value) -> Repr {
+        let flags = self.guest_flags();
+        match size {
+            Size::B16 => Repr::Vec(self.b.ins().load(types::I8X16, flags, addr, 0)),
+            Size::B8 => Repr::Scalar(self.b.ins().load(types::F64, flags, addr, 0)),
+            Size::B4 => Repr::Scalar(self.b.ins().load(types::F32, flags, addr, 0)),
+            Size::B1 | Size::B2 => {
+                let narrow = if size == Size::B1 {
+                    self.b.ins().uload8(types::I64, flags, addr, 0)
+                } else {
+                    self.b.ins().uload16(types::I64, flags, addr, 0)
+                };
+                let v = self.b.ins().scalar_to_vector(types::I64X2, narrow);
+                Repr::Vec(self.cast(types::I8X16, v))
+            }
+        }
+    }
+
+    /// An atomic load is a plain one on the host, but later loads stay behind it.
+    fn load_acquire(&mut self, ty: Ty, size: Size, addr: Value) -> Repr {
+        if size == Size::B16 || ty == Ty::V128 {
+            let v = self.load_vector(size, addr);
+            self.b.ins().sequence_point();
+            return v;
+        }
+        let flags = self.guest_flags();
+        let v = self.b.ins().atomic_load(access(size), flags, addr);
+        Repr::Int(self.widen(ty, v))
+    }
+
+    /// Zero-extends to `ty`.
+    fn widen(&mut self, ty: Ty, v: Value) -> Value {
+        if self.type_of(v) == clif(ty) { v } else { self.b.ins().uextend(clif(ty), v) }
+    }
+
+    /// The low `size` bytes.
+    fn narrow(&mut self, size: Size, v: Value) -> Value {
+        if self.type_of(v) == access(size) { v } else { self.b.ins().ireduce(access(size), v) }
+    }
+
+    fn store(&mut self, ty: Ty, size: Size, order: Order, addr: Value, v: Val) {
+        let flags = self.guest_flags();
+        if ty == Ty::V128 {
+            self.store_vector(size, addr, v);
+            if order == Order::AcqRel {
+                self.full_fence();
+            }
+            return;
+        }
+        let v = self.int(v);
+        let v = self.narrow(size, v);
+        match order {
+            Order::Plain => {
+                self.b.ins().store(flags, v, addr, 0);
+            }
+            // A locked exchange orders it before later acquire loads, which a plain store does not.
+            Order::AcqRel => {
+                self.b.ins().atomic_rmw(access(size), flags, AtomicRmwOp::Xchg, addr, v);
+            }
+        }
+    }
+
+    fn store_vector(&mut self, size: Size, addr: Value, v: Val) {
+        let flags = self.guest_flags();
+        let scalar = match (size, self.vals[v.index()]) {
+            (Size::B8, Repr::Scalar(s)) if self.type_of(s) == types::F64 => Some(s),
+            (Size::B4, Repr::Scalar(s)) if self.type_of(s) == types::F32 => Some(s),
+            _ => None,
+        };
+        let v = match (scalar, size) {
+            (Some(s), _) => s,
+            (None, Size::B16) => self.vec(v),
+            (None, size) => {
+                let (ty, lane) = match size {
+                    Size::B8 => (types::F64X2, 0),
+                    Size::B4 => (types::F32X4, 0),
+                    Size::B2 => (types::I16X8, 0),
+                    Size::B1 | Size::B16 => (types::I8X16, 0),
+                };
+                let v = self.vec_as(ty, v);
+                self.b.ins().extractlane(v, lane)
+            }
+        };
+        self.b.ins().store(flags, v, addr, 0);
+    }
+
+    fn rmw(&mut self, op: RmwOp, ty: Ty, size: Size, addr: Value, v: Value) -> Value {
+        let v = self.narrow(size, v);
+        let (op, v) = match op {
+            RmwOp::Add => (AtomicRmwOp::Add, v),
+            RmwOp::Clr => (AtomicRmwOp::And, self.b.ins().bnot(v)),
+            RmwOp::Xor => (AtomicRmwOp::Xor, v),
+            RmwOp::Or => (AtomicRmwOp::Or, v),
+            RmwOp::SMax => (AtomicRmwOp::Smax, v),
+            RmwOp::SMin => (AtomicRmwOp::Smin, v),
+            RmwOp::UMax => (AtomicRmwOp::Umax, v),
+            RmwOp::UMin => (AtomicRmwOp::Umin, v),
+            RmwOp::Swap => (AtomicRmwOp::Xchg, v),
+        };
+        let flags = self.guest_flags();
+        let old = self.b.ins().atomic_rmw(access(size), flags, op, addr, v);
+        self.widen(ty, old)
+    }
+
+    /// Compare-and-swap of 1 to 8 bytes; the old value as wide as the access.
+    fn cas(&mut self, size: Size, addr: Value, expected: Value, new: Value) -> Value {
+        let (e, n) = (self.narrow(size, expected), self.narrow(size, new));
+        let flags = self.guest_flags();
+        self.b.ins().atomic_cas(flags, addr, e, n)
+    }
+
+    /// 16 bytes: by the runtime, which also catches the fault.
+    fn cas16(&mut self, addr: Value, expected: Val, new: Val) -> Repr {
+        let (e, n) = (self.vec(expected), self.vec(new));
+        let at = slot::SCRATCH.offset();
+        self.store_state(e, at);
+        self.store_state(n, at + 16);
+        let zero = self.const64(0);
+        self.call_may_exit(abi::cas16 as *const () as usize, &[addr, zero, zero, zero, zero]);
+        Repr::Vec(self.load_state(types::I8X16, at))
+    }
+
+    fn cas_if(&mut self, ty: Ty, size: Size, c: Val, addr: Val, expected: Val, new: Val) -> Repr {
+        let c = self.int(c);
+        let (try_it, done) = (self.b.create_block(), self.b.create_block());
+        let result = self.b.append_block_param(done, types::I8);
+        let no = self.b.ins().iconst(types::I8, 0);
+        // Values made for one arm only must not be remembered for after it.
+        let addr = self.int(addr);
+        if ty == Ty::V128 {
+            self.vec(expected);
+            self.vec(new);
+        }
+        self.b.ins().brif(c, try_it, &[], done, &[no.into()]);
+        self.b.switch_to_block(try_it);
+        let stored = if ty == Ty::V128 {
+            let Repr::Vec(old) = self.cas16(addr, expected, new) else { unreachable!("cas16 gives a vector") };
+            let e = self.vec(expected);
+            let same = self.b.ins().icmp(IntCC::Equal, old, e);
+            self.b.ins().vall_true(same)
+        } else {
+            let (expected, new) = (self.int(expected), self.int(new));
+            let e = self.narrow(size, expected);
+            let old = self.cas(size, addr, expected, new);
+            self.b.ins().icmp(IntCC::Equal, old, e)
+        };
+        self.b.ins().jump(done, &[stored.into()]);
+        self.b.switch_to_block(done);
+        Repr::Int(result)
+    }
+
+    fn check_align(&mut self, rule: Align, size: Size, write: bool, addr: Value) {
+        if size == Size::B1 {
+            return;
+        }
+        let bad = match rule {
+            Align::Natural => {
+                let low = self.b.ins().band_imm_u(addr, size.bytes() as i64 - 1);
+                self.b.ins().icmp_imm_u(IntCC::NotEqual, low, 0)
+            }
+            Align::Within16 => {
+                let low = self.b.ins().band_imm_u(addr, 15);
+                self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, low, 16 - size.bytes() as i64)
+            }
+        };
+        let (cold, on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(bad, cold, &[], on, &[]);
+        self.b.switch_to_block(cold);
+        // As after a host fault: the interpreter goes on from the checkpoint and meets the fault.
+        let _ = write;
+        let pc = self.const64(self.cur.checkpoint);
+        self.store_state(pc, slot::PC.offset());
+        self.leave(abi::EXIT_FAULT);
+        self.b.switch_to_block(on);
+    }
+
+    /// A locked operation on a word of our own: the cheapest full barrier of the host.
+    fn full_fence(&mut self) {
+        let flags = self.state_flags();
+        let at = self.b.ins().iadd_imm_s(self.st, slot::SCRATCH.offset() as i64 + 15 * 8);
+        let zero = self.const64(0);
+        self.b.ins().atomic_rmw(types::I64, flags, AtomicRmwOp::Or, at, zero);
+        self.b.ins().sequence_point();
+    }
+}
+
+/// The CLIF type of an integer access.
+fn access(size: Size) -> Type {
+    match size {
+        Size::B1 => types::I8,
+        Size::B2 => types::I16,
+        Size::B4 => types::I32,
+        Size::B8 => types::I64,
+        Size::B16 => types::I128,
+    }
+}

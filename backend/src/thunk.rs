@@ -1,0 +1,28 @@
+//! Functions that compiled code calls for pure ops without a good inline form.
+
+use jib_ir::eval::int;
+use jib_ir::ty::Size;
+
+use crate::abi::HostFeatures;
+
+/// Address of the function for one kind and size of CRC: `(acc, value) -> acc`.
+pub(crate) fn crc32(_host: &HostFeatures, c: bool, size: Size) -> usize {
+    macro_rules! thunk {
+        ($c:literal, $size:ident) => {{
+            extern "sysv64" fn crc(acc: u64, v: u64) -> u64 {
+                u64::from(int::crc32($c, Size::$size, acc as u32, v))
+            }
+            crc as *const () as usize
+        }};
+    }
+    match (c, size) {
+        (false, Size::B1) => thunk!(false, B1),
+        (false, Size::B2) => thunk!(false, B2),
+        (false, Size::B4) => thunk!(false, B4),
+        (false, _) => thunk!(false, B8),
+        (true, Size::B1) => thunk!(true, B1),
+        (true, Size::B2) => thunk!(true, B2),
+        (true, Size::B4) => thunk!(true, B4),
+        (true, _) => thunk!(true, B8),
+    }
+}

@@ -1,0 +1,315 @@
+//! The spine: key, lift, passes, compile, publish.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use jib_ir::guest::{Fetch, Guest, Limit};
+use jib_ir::op::Op;
+use jib_ir::region::{Block, BlockId, Key, Region};
+use jib_ir::runtime::Fault;
+
+use crate::cache::{Cache, OUTSIDE, Thread, Unit};
+use crate::code_memory::{CodeMemory, CodeView};
+use crate::compile::Compiler;
+use crate::fork_gate::ForkGate;
+use crate::options::{Emit, EngineKind, Error, Options, Stats};
+use crate::worker::Worker;
+
+/// Translations of one guest address space, shared by all its threads.
+pub struct Translator<G: Guest> {
+    pub(crate) guest: G,
+    pub(crate) fetch: Box<dyn Fetch + Send + Sync>,
+    pub(crate) options: Options,
+    gate: ForkGate,
+    cache: Mutex<Cache>,
+    compiler: Mutex<Compiler>,
+    worker: Mutex<Option<Worker>>,
+    /// What the fault handler needs.
+    pub(crate) view: CodeView,
+    /// What unlinked cells hold.
+    stub: u64,
+    /// Grows with each death of a region.
+    pub(crate) epoch: Arc<AtomicU64>,
+    pub(crate) counters: Counters,
+    /// Keeps this value's own address known to the worker.
+    me: Weak<Translator<G>>,
+    /// The copy of the code memory that a fork under way gives to the child.
+    for_child: Mutex<Option<std::os::fd::OwnedFd>>,
+}
+
+/// Counters that are kept without the lock.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) blocks_lifted: AtomicU64,
+    pub(crate) block_runs: AtomicU64,
+    pub(crate) regions: AtomicU64,
+    pub(crate) guest_insns: AtomicU64,
+    pub(crate) host_bytes: AtomicU64,
+    pub(crate) compile_ns: AtomicU64,
+    pub(crate) discarded: AtomicU64,
+    pub(crate) faults: AtomicU64,
+}
+
+impl<G: Guest> Translator<G> {
+    /// A translator without translations.
+    pub fn new(guest: G, fetch: Box<dyn Fetch + Send + Sync>, options: Options) -> Result<Arc<Self>, Error> {
+        let mut compiler = Compiler::new(&options, guest.helpers())?;
+        let mut memory = CodeMemory::new(options.cache_bytes)?;
+        let stub = memory
+            .add(&compiler.link_stub()?, std::ptr::null())
+            .ok_or_else(|| Error::Codegen("no room for the link stub".into()))?;
+        // The stub lives for ever, outside the ring of segments that are reused.
+        memory.seal();
+        let epoch = Arc::new(AtomicU64::new(0));
+        Ok(Arc::new_cyclic(|me| Translator {
+            guest,
+            fetch,
+            gate: ForkGate::default(),
+            view: memory.view(),
+            cache: Mutex::new(Cache::new(memory, stub, epoch.clone())),
+            compiler: Mutex::new(compiler),
+            worker: Mutex::new(None),
+            stub,
+            epoch,
+            options,
+            counters: Counters::default(),
+            me: me.clone(),
+            for_child: Mutex::new(None),
+        }))
+    }
+
+    /// Kills all translations made from guest bytes in `range`. Any thread may call this.
+    pub fn invalidate(&self, range: Range<u64>) {
+        self.with_cache(|c| c.invalidate(range));
+    }
+
+    /// Kills all translations.
+    pub fn invalidate_all(&self) {
+        self.with_cache(Cache::invalidate_all);
+    }
+
+    /// Counters so far.
+    pub fn stats(&self) -> Stats {
+        let c = &self.counters;
+        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let (links, invalidated, evicted) = self.with_cache(|c| (c.links, c.invalidated, c.evicted));
+        Stats {
+            blocks_lifted: get(&c.blocks_lifted),
+            block_runs: get(&c.block_runs),
+            regions: get(&c.regions),
+            guest_insns: get(&c.guest_insns),
+            host_bytes: get(&c.host_bytes),
+            compile_ns: get(&c.compile_ns),
+            discarded: get(&c.discarded),
+            links,
+            invalidated,
+            evicted,
+            faults: get(&c.faults),
+        }
+    }
+
+    /// Works on the cache under its lock.
+    pub(crate) fn with_cache<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> T {
+        let _pass = self.gate.pass();
+        f(&mut lock(&self.cache))
+    }
+
+    /// The unit of `key` with its block lifted.
+    pub(crate) fn unit(&self, key: Key) -> Result<Arc<Unit>, Fault> {
+        loop {
+            let unit = self.with_cache(|c| c.unit(key));
+            if unit.block.get().is_some() || unit.code.load(Ordering::Acquire) != 0 || self.lift_block(&unit)? {
+                return Ok(unit);
+            }
+        }
+    }
+
+    /// Lifts the block of `unit` for the interpreter. False if it went stale meanwhile.
+    pub(crate) fn lift_block(&self, unit: &Unit) -> Result<bool, Fault> {
+        let lift = self.with_cache(Cache::begin_lift);
+        match self.guest.lift(unit.key, &*self.fetch, Limit::BLOCK) {
+            Ok(mut region) => {
+                cut_loops(&mut region);
+                self.counters.blocks_lifted.fetch_add(1, Ordering::Relaxed);
+                Ok(self.with_cache(|c| c.set_block(lift, unit, region)))
+            }
+            Err(fault) => {
+                self.with_cache(|c| c.end_lift(lift, &[]));
+                Err(fault)
+            }
+        }
+    }
+
+    /// Counts a run of `unit` in the interpreter and asks for its compilation when it is hot.
+    pub(crate) fn count(&self, unit: &Arc<Unit>) {
+        let runs = unit.runs.load(Ordering::Relaxed).saturating_add(1);
+        unit.runs.store(runs, Ordering::Relaxed);
+        if runs < self.options.threshold
+            || self.options.engine != EngineKind::Jit
+            || unit.queued.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        if self.options.background && self.enqueue(unit.key) {
+            return;
+        }
+        // Past the gate all the way: a fork waits until the compiler is free.
+        let _pass = self.gate.pass();
+        let mut compiler = lock(&self.compiler);
+        self.compile(&mut compiler, unit.key, |f| f(&mut lock(&self.cache)));
+    }
+
+    /// Hands `key` to the worker, started if need be; false if the host gives us no thread.
+    fn enqueue(&self, key: Key) -> bool {
+        let _pass = self.gate.pass();
+        let mut worker = lock(&self.worker);
+        if worker.is_none() {
+            let me = self.me.clone();
+            let (options, helpers) = (self.options.clone(), self.guest.helpers());
+            *worker = Worker::start(move || Compiler::new(&options, helpers).ok(), move |compiler, key| {
+                me.upgrade().map(|t| t.compile(compiler, key, |f| t.with_cache(f))).is_some()
+            });
+        }
+        worker.as_ref().is_some_and(|w| w.send(key))
+    }
+
+    /// Lifts, optimises, compiles and publishes the region at `key`; `cache` gives access to the cache.
+    fn compile(&self, compiler: &mut Compiler, key: Key, cache: impl Fn(&mut dyn FnMut(&mut Cache))) {
+        let start = Instant::now();
+        let mut lift = None;
+        cache(&mut |c| lift = Some(c.begin_lift()));
+        let Some(lift) = lift else { return };
+        let mut made = self.optimized(key).ok().and_then(|r| Some((compiler.compile(&r, self.stub).ok()?, r)));
+        let mut published = None;
+        cache(&mut |c| match made.take() {
+            Some((code, region)) => {
+                let size = (code.bytes.len() as u64, u64::from(region.insns()));
+                published = (c.end_lift(lift, &region.code) && c.publish(&region, code)).then_some(size);
+            }
+            None => {
+                c.end_lift(lift, &[]);
+            }
+        });
+        let c = &self.counters;
+        c.compile_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        match published {
+            Some((bytes, insns)) => {
+                c.regions.fetch_add(1, Ordering::Relaxed);
+                c.host_bytes.fetch_add(bytes, Ordering::Relaxed);
+                c.guest_insns.fetch_add(insns, Ordering::Relaxed);
+            }
+            None => {
+                c.discarded.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The region at `key` as it is compiled.
+    fn optimized(&self, key: Key) -> Result<Region, Fault> {
+        let mut region = self.lift_region(key)?;
+        jib_ir::passes::run(&mut region);
+        Ok(region)
+    }
+
+    fn lift_region(&self, key: Key) -> Result<Region, Fault> {
+        let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
+        self.guest.lift(key, &*self.fetch, limit)
+    }
+
+    /// Stops all work on shared data, so that a fork finds it consistent. The calling thread must go on to fork and
+    /// to one of the two functions below, without using the translator in between.
+    pub fn before_fork(&self) {
+        self.gate.close();
+        *lock(&self.for_child) = lock(&self.cache).memory().copy().ok();
+    }
+
+    /// Goes on in the parent.
+    pub fn after_fork_parent(&self) {
+        *lock(&self.for_child) = None;
+        self.gate.open();
+    }
+
+    /// Goes on in the child, whose only thread is the caller: code memory of its own, no worker.
+    pub fn after_fork_child(&self) {
+        if let Some(worker) = lock(&self.worker).take() {
+            // Its thread does not exist here, so nobody must wait for it.
+            worker.forget();
+        }
+        let copy = lock(&self.for_child).take();
+        {
+            let mut cache = lock(&self.cache);
+            let moved = copy.is_some_and(|fd| cache.memory().replace(fd).is_ok());
+            // The forking thread is outside compiled code, so what was inside is gone.
+            cache.keep_only(|t: &Thread| t.inside_since.load(Ordering::Relaxed) == OUTSIDE);
+            if !moved {
+                // Sharing code memory with the parent is not safe: do without compiled code.
+                cache.abandon();
+            }
+        }
+        self.gate.reopen();
+    }
+
+    /// Text of the translation at `key`.
+    pub fn emit(&self, key: Key, what: Emit) -> Result<String, Error> {
+        match what {
+            Emit::Ir => Ok(region_text(&self.lift_region(key).map_err(Error::Fetch)?)),
+            Emit::Opt => Ok(region_text(&self.optimized(key).map_err(Error::Fetch)?)),
+            Emit::Clif => Ok(lock(&self.compiler).clif(&self.optimized(key).map_err(Error::Fetch)?)),
+            Emit::Asm => {
+                let region = self.optimized(key).map_err(Error::Fetch)?;
+                let code = lock(&self.compiler).compile(&region, self.stub)?;
+                crate::dump::disassemble(&code.bytes, &code.faults)
+            }
+        }
+    }
+}
+
+/// Locks, also after a panic elsewhere: the data is consistent between calls.
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes jumps inside a block's region leave it, so that the run loop counts each run.
+fn cut_loops(region: &mut Region) {
+    let blocks = region.blocks.len();
+    for b in 0..blocks {
+        let last = region.blocks[b].ops.end as usize - 1;
+        let mut op = region.ops[last];
+        match &mut op {
+            Op::Jump { to } => *to = exit_block(region, *to),
+            Op::Branch { then, els, .. } => {
+                *then = exit_block(region, *then);
+                *els = exit_block(region, *els);
+            }
+            _ => continue,
+        }
+        region.ops[last] = op;
+    }
+}
+
+/// A new block that leaves for where block `to` begins.
+fn exit_block(region: &mut Region, to: BlockId) -> BlockId {
+    let pc = region.blocks[to.index()].pc;
+    let start = region.ops.len() as u32;
+    region.ops.push(Op::Exit { pc, kind: jib_ir::op::ExitKind::Jump });
+    region.blocks.push(Block { pc, ops: start..start + 1, insns: 0 });
+    BlockId(region.blocks.len() as u32 - 1)
+}
+
+fn region_text(region: &Region) -> String {
+    let mut out = String::new();
+    for (n, block) in region.blocks.iter().enumerate() {
+        let entry = if region.entries.iter().any(|e| e.index() == n) { " entry" } else { "" };
+        let _ = writeln!(out, "b{n} {:#x}{entry}:", block.pc);
+        for i in block.ops.clone() {
+            for mark in region.marks.iter().filter(|m| m.op == i) {
+                let _ = writeln!(out, "  ; {:#x}", mark.pc);
+            }
+            let _ = writeln!(out, "  v{i} = {:?}", region.ops[i as usize]);
+        }
+    }
+    out
+}

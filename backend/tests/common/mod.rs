@@ -1,0 +1,198 @@
+//! A guest whose code is ready-made regions, and a runtime on plain host memory.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use jib_backend::{EngineKind, Options, Translator, Vcpu};
+use jib_ir::builder::Builder;
+use jib_ir::guest::{Fetch, Guest, Limit};
+use jib_ir::op::{ExitKind, Op, Trap};
+use jib_ir::region::{BlockId, Key, Region};
+use jib_ir::runtime::{Access, Exit, Fault, Helper, RmwOp, Runtime};
+use jib_ir::state::{State, slot};
+use jib_ir::ty::Size;
+
+/// Regions by guest address.
+#[derive(Clone, Default)]
+pub struct Program(pub Arc<Mutex<HashMap<u64, Region>>>);
+
+impl Program {
+    pub fn put(&self, region: Region) {
+        jib_ir::verify::verify(&region).unwrap_or_else(|e| panic!("{e}\n{region}"));
+        self.0.lock().unwrap().insert(region.key.pc, region);
+    }
+}
+
+fn fail(_: &mut State, _: &mut dyn Runtime, args: [u64; 4]) -> Result<u64, Exit> {
+    Err(Exit::Brk(args[0] as u32))
+}
+fn sum(state: &mut State, _: &mut dyn Runtime, args: [u64; 4]) -> Result<u64, Exit> {
+    let x5 = state.x(5);
+    state.set_x(5, x5 + 1);
+    Ok(args.iter().sum())
+}
+pub static HELPERS: [Helper; 2] = [Helper { name: "fail", run: fail }, Helper { name: "sum", run: sum }];
+
+impl Guest for Program {
+    fn lift(&self, key: Key, _: &dyn Fetch, _: Limit) -> Result<Region, Fault> {
+        let regions = self.0.lock().unwrap();
+        let mut region = regions.get(&key.pc).cloned().ok_or(Fault { addr: key.pc, access: Access::Fetch, cause: 1 })?;
+        region.key.mode = key.mode;
+        Ok(region)
+    }
+    fn key(&self, state: &State) -> Key {
+        Key { pc: state.pc(), mode: (state.fpcr() != 0) as u32 }
+    }
+    fn helpers(&self) -> &'static [Helper] {
+        &HELPERS
+    }
+}
+
+/// No words: regions are ready-made.
+pub struct NoFetch;
+impl Fetch for NoFetch {
+    fn word(&self, pc: u64) -> Result<u32, Fault> {
+        Err(Fault { addr: pc, access: Access::Fetch, cause: 1 })
+    }
+}
+
+/// Guest memory is host memory; addresses in the first pages fail.
+pub struct Flat;
+
+/// Addresses below this fault.
+pub const FIRST: u64 = 0x10000;
+
+fn check(addr: u64, access: Access) -> Result<(), Fault> {
+    if addr < FIRST { Err(Fault { addr, access, cause: 11 }) } else { Ok(()) }
+}
+
+impl Runtime for Flat {
+    fn load(&mut self, size: Size, addr: u64) -> Result<u128, Fault> {
+        check(addr, Access::Read)?;
+        let mut bytes = [0; 16];
+        let n = size.bytes() as usize;
+        unsafe { std::ptr::copy_nonoverlapping(addr as *const u8, bytes.as_mut_ptr(), n) };
+        Ok(u128::from_le_bytes(bytes))
+    }
+    fn store(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
+        check(addr, Access::Write)?;
+        let bytes = v.to_le_bytes();
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), addr as *mut u8, size.bytes() as usize) };
+        Ok(())
+    }
+    fn store_release(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
+        self.store(size, addr, v)
+    }
+    fn rmw(&mut self, op: RmwOp, size: Size, addr: u64, v: u64) -> Result<u64, Fault> {
+        let old = self.load(size, addr)? as u64;
+        let unused = 64 - 8 * size.bytes() as u32;
+        let sext = |x: u64| ((x << unused) as i64) >> unused;
+        let zext = |x: u64| x << unused >> unused;
+        let new = match op {
+            RmwOp::Add => old.wrapping_add(v),
+            RmwOp::Clr => old & !v,
+            RmwOp::Xor => old ^ v,
+            RmwOp::Or => old | v,
+            RmwOp::SMax => sext(old).max(sext(v)) as u64,
+            RmwOp::SMin => sext(old).min(sext(v)) as u64,
+            RmwOp::UMax => zext(old).max(zext(v)),
+            RmwOp::UMin => zext(old).min(zext(v)),
+            RmwOp::Swap => v,
+        };
+        self.store(size, addr, new as u128)?;
+        Ok(old)
+    }
+    fn cas(&mut self, size: Size, addr: u64, expected: u128, new: u128) -> Result<u128, Fault> {
+        let old = self.load(size, addr)?;
+        if old == expected {
+            self.store(size, addr, new)?;
+        }
+        Ok(old)
+    }
+    fn fence(&mut self) {}
+    fn counter(&mut self) -> u64 {
+        0
+    }
+    fn counter_hz(&self) -> u64 {
+        1
+    }
+    fn random(&mut self) -> Option<u64> {
+        Some(4)
+    }
+}
+
+/// Everything compiled before it runs, on this thread.
+pub fn eager() -> Options {
+    Options {
+        engine: EngineKind::Jit,
+        threshold: 0,
+        background: false,
+        verify: true,
+        cache_bytes: 16 << 20,
+        ..Options::default()
+    }
+}
+
+/// Only the interpreter.
+pub fn interp() -> Options {
+    Options { engine: EngineKind::Interp, threshold: u32::MAX, ..eager() }
+}
+
+pub fn translator(program: &Program, options: Options) -> Arc<Translator<Program>> {
+    Translator::new(program.clone(), Box::new(NoFetch), options).expect("translator")
+}
+
+/// Runs from `pc` on a copy of `state` until a trap; the exit and the state then.
+pub fn run(t: &Arc<Translator<Program>>, state: &State, pc: u64) -> (Exit, State) {
+    let mut vcpu = Vcpu::new(t);
+    *vcpu.state = state.clone();
+    vcpu.state.set_pc(pc);
+    let exit = vcpu.run(&mut Flat);
+    (exit, (*vcpu.state).clone())
+}
+
+/// The part of a state that a guest can see.
+pub fn visible(s: &State) -> Vec<u64> {
+    let mut words = s.0[..slot::FLAGS.0 as usize].to_vec();
+    words.push(s.nzcv() as u64);
+    words.extend(&s.0[slot::FPCR.0 as usize..slot::SCRATCH.0 as usize]);
+    words.extend(&s.0[slot::GUEST.0 as usize..]);
+    words
+}
+
+/// A region builder at `pc` with its first block and instruction begun.
+pub fn begin(pc: u64) -> Builder {
+    let mut b = Builder::new(Key { pc, mode: 0 });
+    b.begin_block(pc);
+    b.begin_insn(pc);
+    b
+}
+
+/// The region of `b`, all blocks in `entries`, made from one page.
+pub fn finish(b: Builder, pc: u64, entries: &[u32]) -> Region {
+    b.finish(entries.iter().map(|e| BlockId(*e)).collect(), vec![pc..pc + 64])
+}
+
+pub fn exit(pc: u64) -> Op {
+    Op::Exit { pc, kind: ExitKind::Jump }
+}
+
+pub fn stop(pc: u64) -> Op {
+    Op::Trap { trap: Trap::Svc(1), pc }
+}
+
+/// Installs a SIGSEGV handler that asks the backend first.
+pub fn catch_faults() {
+    extern "C" fn handler(_: i32, _: *mut libc::siginfo_t, ctx: *mut libc::c_void) {
+        if !jib_backend::fault::recover(ctx) {
+            unsafe { libc::abort() }
+        }
+    }
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,239 @@
+//! What system instructions and registers mean in a whole system: EL1 and EL0 of it.
+
+use jib_ir::op::{ExitKind, Op, Trap};
+use jib_ir::region::Val;
+use jib_ir::state::slot;
+use jib_ir::ty::{Size, Ty};
+
+use super::{Lifted, Lifter};
+use crate::field::Reg;
+use crate::helper::Id;
+use crate::system::exception::{ec, syndrome};
+use crate::system::state::{self, MODE_EL1, MODE_SPSEL, MODE_SYSTEM, pstate};
+use crate::system::sysreg::{self, Encoding, Store, reg};
+
+impl Lifter {
+    /// Is the code part of a whole system?
+    pub(crate) fn is_system(&self) -> bool {
+        self.mode & MODE_SYSTEM != 0
+    }
+    /// Does it run at EL1 of a whole system?
+    pub(crate) fn is_el1(&self) -> bool {
+        self.mode & MODE_EL1 != 0
+    }
+}
+
+/// Ends the block after an instruction whose effect on what follows only the runtime can tell.
+fn resync(l: &Lifter) -> Lifted {
+    Lifted::End(Op::Exit { pc: l.next_pc(), kind: ExitKind::Jump })
+}
+
+/// Is `word` an instruction that CPACR_EL1.FPEN can trap?
+pub(super) fn uses_fp(word: u32) -> bool {
+    let group = word >> 25 & 0xf;
+    let simd_load_store = group & 0b0101 == 0b0100 && word >> 26 & 1 == 1;
+    let fp_register = word & 0xffdf_ffc0 == 0xd51b_4400;
+    group & 0b0111 == 0b0111 || simd_load_store || fp_register
+}
+
+/// The trap of an FP instruction while FP is off.
+pub(super) fn fp_trap(l: &Lifter) -> Op {
+    const ANY_CONDITION: u32 = 1 << 24 | 0xe << 20;
+    Op::Trap { trap: Trap::Syndrome(syndrome(ec::FP, ANY_CONDITION)), pc: l.pc }
+}
+
+/// MRS of a register that a whole system has and a Linux process has not, or has otherwise.
+/// `None`: as in a process.
+pub(super) fn mrs(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
+    let Some(row) = sysreg::find(encoding) else { return mrs_id(l, encoding, rt) };
+    if !row.rights.read(l.is_el1()) {
+        return Some(Lifted::Undefined);
+    }
+    let v = match row.store {
+        Store::Word(slot, _) | Store::Control(slot, _) => l.get(Ty::I64, slot),
+        Store::Const(v) => l.imm64(v),
+        Store::Board => {
+            let op = l.imm64(encoding.0 as u64);
+            l.call(Id::SYSTEM_READ as u16, &[op])
+        }
+        Store::Own => match own_read(l, encoding) {
+            Some(v) => v,
+            None => return Some(Lifted::Undefined),
+        },
+    };
+    l.set_x(rt, v);
+    Some(Lifted::Next)
+}
+
+/// The identification space `S3_0_C0`.
+fn mrs_id(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
+    let in_space = encoding.0 >> 7 == Encoding::new(3, 0, 0, 0, 0).0 >> 7;
+    if !in_space {
+        return None;
+    }
+    match sysreg::id_register(encoding.crm(), encoding.op2()) {
+        Some(v) if l.is_el1() => {
+            let v = l.imm64(v);
+            l.set_x(rt, v);
+            Some(Lifted::Next)
+        }
+        _ => Some(Lifted::Undefined),
+    }
+}
+
+fn own_read(l: &mut Lifter, encoding: Encoding) -> Option<Val> {
+    Some(match encoding {
+        reg::SP_EL0 if l.mode & MODE_SPSEL == 0 => return None,
+        reg::SP_EL0 => l.get(Ty::I64, state::SP_EL0),
+        reg::SPSel => pstate_bits(l, pstate::SPSEL),
+        reg::CurrentEL => pstate_bits(l, pstate::EL),
+        reg::PAN => pstate_bits(l, pstate::PAN),
+        reg::UAO => pstate_bits(l, pstate::UAO),
+        reg::DAIF => pstate_bits(l, pstate::D | pstate::A | pstate::I | pstate::F),
+        reg::OSLSR_EL1 => {
+            let locked = l.get(Ty::I64, state::OSLOCK);
+            let two = l.add(locked, locked);
+            let implemented = l.imm64(8);
+            l.or(two, implemented)
+        }
+        reg::CNTFRQ_EL0 => l.call(Id::COUNTER_HZ as u16, &[]),
+        reg::CNTPCT_EL0 | reg::CNTVCT_EL0 | reg::CNTPCTSS_EL0 | reg::CNTVCTSS_EL0 => l.call(Id::COUNTER as u16, &[]),
+        _ => return None,
+    })
+}
+
+fn pstate_bits(l: &mut Lifter, mask: u64) -> Val {
+    let v = l.get(Ty::I64, slot::PSTATE);
+    l.and_imm(v, mask)
+}
+
+/// MSR (register); `None`: as in a process.
+pub(super) fn msr(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
+    let row = sysreg::find(encoding)?;
+    if !row.rights.write(l.is_el1()) {
+        return Some(Lifted::Undefined);
+    }
+    let v = l.x(Ty::I64, rt);
+    Some(match row.store {
+        Store::Word(slot, mask) => {
+            let v = masked(l, v, mask, slot);
+            l.set(slot, v);
+            Lifted::Next
+        }
+        Store::Control(slot, mask) => {
+            let v = masked(l, v, mask, slot);
+            l.set(slot, v);
+            tell_board(l, encoding, v)
+        }
+        Store::Const(_) => Lifted::Next,
+        Store::Board => tell_board(l, encoding, v),
+        Store::Own => own_write(l, encoding, v),
+    })
+}
+
+/// The bits of `v` that a register keeps; a register that keeps none stays as it is.
+fn masked(l: &mut Lifter, v: Val, mask: u64, slot: jib_ir::state::Slot) -> Val {
+    match mask {
+        u64::MAX => v,
+        0 => l.get(Ty::I64, slot),
+        _ => l.and_imm(v, mask),
+    }
+}
+
+fn tell_board(l: &mut Lifter, encoding: Encoding, v: Val) -> Lifted {
+    let op = l.imm64(encoding.0 as u64);
+    l.call(Id::SYSTEM_WRITE as u16, &[op, v]);
+    resync(l)
+}
+
+fn own_write(l: &mut Lifter, encoding: Encoding, v: Val) -> Lifted {
+    let mask = match encoding {
+        reg::SP_EL0 if l.mode & MODE_SPSEL == 0 => return Lifted::Undefined,
+        reg::SP_EL0 => {
+            l.set(state::SP_EL0, v);
+            return Lifted::Next;
+        }
+        reg::OSLAR_EL1 => {
+            let locked = l.and_imm(v, 1);
+            l.set(state::OSLOCK, locked);
+            return Lifted::Next;
+        }
+        reg::SPSel => pstate::SPSEL,
+        reg::PAN => pstate::PAN,
+        reg::UAO => pstate::UAO,
+        reg::DAIF => pstate::D | pstate::A | pstate::I | pstate::F,
+        _ => return Lifted::Undefined,
+    };
+    change_pstate(l, mask, v)
+}
+
+/// Replaces the PSTATE bits of `mask` by those of `v`.
+fn change_pstate(l: &mut Lifter, mask: u64, v: Val) -> Lifted {
+    let mask = l.imm64(mask);
+    l.call(Id::SET_PSTATE as u16, &[mask, v]);
+    resync(l)
+}
+
+/// MSR (immediate) of PSTATE fields that only EL1 writes; `None`: as in a process.
+pub(super) fn msr_imm(l: &mut Lifter, op1: u32, op2: u32, crm: u32) -> Option<Lifted> {
+    let (mask, set) = match (op1, op2) {
+        (0, 3) => (pstate::UAO, crm & 1 == 1),
+        (0, 4) => (pstate::PAN, crm & 1 == 1),
+        (0, 5) => (pstate::SPSEL, crm & 1 == 1),
+        (3, 6) => ((crm as u64) << 6, true),
+        (3, 7) => ((crm as u64) << 6, false),
+        _ => return None,
+    };
+    if !l.is_el1() {
+        return Some(Lifted::Undefined);
+    }
+    if (op1, op2) == (3, 6) {
+        // Masking needs no look at what is pending.
+        let old = l.get(Ty::I64, slot::PSTATE);
+        let bits = l.imm64(mask);
+        let new = l.or(old, bits);
+        l.set(slot::PSTATE, new);
+        return Some(Lifted::Next);
+    }
+    let v = l.imm64(if set { mask } else { 0 });
+    Some(change_pstate(l, mask, v))
+}
+
+/// SYS of instructions that only EL1 may use; `None`: as in a process.
+pub(super) fn sys(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
+    let (op1, crn, crm, op2) = (encoding.0 >> 11 & 7, encoding.crn(), encoding.crm(), encoding.op2());
+    let handled = match (op1, crn, crm, op2) {
+        // Caches are coherent: maintenance by set and way, and invalidation, change nothing.
+        (0, 7, 6 | 10 | 14, 1 | 2) => Lifted::Next,
+        // IC IALLUIS, IC IALLU; AT; TLBI
+        (0, 7, 1 | 5, 0) | (0, 7, 8 | 9, _) | (0, 8, ..) => {
+            let v = l.x(Ty::I64, rt);
+            tell_board(l, encoding, v)
+        }
+        // CFP, DVP, CPP RCTX: no prediction to restrict.
+        (3, 7, 3, 4 | 5 | 7) => return Some(Lifted::Next),
+        _ => return None,
+    };
+    Some(if l.is_el1() { handled } else { Lifted::Undefined })
+}
+
+/// ERET
+pub(crate) fn eret(l: &mut Lifter) -> Lifted {
+    if !l.is_el1() {
+        return Lifted::Undefined;
+    }
+    let addr = l.call(Id::ERET as u16, &[]);
+    Lifted::End(Op::ExitInd { addr, kind: ExitKind::Jump })
+}
+
+/// Loads `size` bytes with EL0's rights (unless PSTATE.UAO is set), zero-extended to `I64`.
+pub(super) fn load_as_el0(l: &mut Lifter, size: Size, addr: Val) -> Val {
+    let size = l.imm64(size as u64);
+    l.call(Id::LOAD_UNPRIVILEGED as u16, &[size, addr])
+}
+
+/// Stores the low `size` bytes of `v` (`I64`) with EL0's rights (unless PSTATE.UAO is set).
+pub(super) fn store_as_el0(l: &mut Lifter, size: Size, addr: Val, v: Val) {
+    let size = l.imm64(size as u64);
+    l.call(Id::STORE_UNPRIVILEGED as u16, &[size, addr, v]);
+}

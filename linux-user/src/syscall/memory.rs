@@ -1,0 +1,77 @@
+//! Calls that change the address space.
+
+use super::{Answer, Args};
+use crate::host::Errno;
+use crate::space::{Changed, Mmap};
+use crate::thread::Thread;
+use crate::vma::Kind;
+
+/// `PROT_BTI`: branch targets are not checked, so it changes nothing.
+const PROT_BTI: u64 = 0x10;
+/// `PROT_GROWSDOWN` and `PROT_GROWSUP`
+const PROT_GROWS: u64 = 0x0300_0000;
+const PROT_KNOWN: u64 = 7 | 8 | PROT_BTI;
+
+/// Drops translations that the change made stale, and hands on its value.
+fn settle<T>(t: &Thread, change: Result<Changed<T>, Errno>) -> Result<T, Errno> {
+    Ok(t.process.apply(change?))
+}
+
+pub(crate) fn brk(t: &mut Thread, a: &Args) -> Answer {
+    let change = t.process.space.brk(a[0]);
+    Ok(t.process.apply(change) as i64)
+}
+
+pub(crate) fn mmap(t: &mut Thread, a: &Args) -> Answer {
+    // Linux ignores unknown bits here.
+    let prot = (a[2] & 7) as i32;
+    let m = Mmap { addr: a[0], len: a[1], prot, flags: a[3] as i32, fd: a[4] as i32, offset: a[5], kind: Kind::Plain };
+    let change = t.process.space.mmap(m);
+    settle(t, change).map(|at| at as i64)
+}
+
+pub(crate) fn munmap(t: &mut Thread, a: &Args) -> Answer {
+    let change = t.process.space.munmap(a[0], a[1]);
+    settle(t, change).map(|()| 0)
+}
+
+pub(crate) fn mprotect(t: &mut Thread, a: &Args) -> Answer {
+    if a[2] & !(PROT_KNOWN | PROT_GROWS) != 0 || a[2] & PROT_GROWS == PROT_GROWS {
+        return Err(Errno(libc::EINVAL));
+    }
+    let change = t.process.space.mprotect(a[0], a[1], (a[2] & 7) as i32);
+    settle(t, change).map(|()| 0)
+}
+
+/// Without protection keys, only the key -1 ("none") is valid.
+pub(crate) fn pkey_mprotect(t: &mut Thread, a: &Args) -> Answer {
+    if a[3] as i32 != -1 { Err(Errno(libc::EINVAL)) } else { mprotect(t, a) }
+}
+
+pub(crate) fn pkey_alloc(_: &mut Thread, a: &Args) -> Answer {
+    Err(Errno(if a[0] != 0 { libc::EINVAL } else { libc::ENOSPC }))
+}
+
+pub(crate) fn pkey_free(_: &mut Thread, _: &Args) -> Answer {
+    Err(Errno(libc::EINVAL))
+}
+
+pub(crate) fn mremap(t: &mut Thread, a: &Args) -> Answer {
+    let change = t.process.space.mremap(a[0], a[1], a[2], a[3] as i32, a[4]);
+    settle(t, change).map(|at| at as i64)
+}
+
+pub(crate) fn madvise(t: &mut Thread, a: &Args) -> Answer {
+    let change = t.process.space.madvise(a[0], a[1], a[2] as i32);
+    settle(t, change).map(|()| 0)
+}
+
+pub(crate) fn shmat(t: &mut Thread, a: &Args) -> Answer {
+    let change = t.process.space.shmat(a[0] as i32, a[1], a[2] as i32);
+    settle(t, change).map(|at| at as i64)
+}
+
+pub(crate) fn shmdt(t: &mut Thread, a: &Args) -> Answer {
+    let change = t.process.space.shmdt(a[0]);
+    settle(t, change).map(|()| 0)
+}

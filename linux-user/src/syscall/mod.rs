@@ -1,0 +1,122 @@
+//! System calls: finds the row of the call's number in [`table`] and does what it says.
+//!
+//! A call is passed through (the arguments mean the same on the host), passed through with its path
+//! looked at first, or done by a function of ours.
+
+mod exec;
+mod file;
+mod memory;
+mod path;
+mod procfs;
+mod signal;
+mod strace;
+mod system;
+mod table;
+mod task;
+mod wait;
+
+pub(crate) use exec::ExecCall;
+
+use crate::host::{self, ERESTARTSYS, Errno};
+use crate::mem;
+use crate::run::Ended;
+use crate::thread::Thread;
+
+/// Arguments of a system call: x0 to x5.
+pub(crate) type Args = [u64; 6];
+/// What a function of ours returns: the kernel's raw answer, or an error.
+pub(crate) type Answer = Result<i64, Errno>;
+
+/// What a row of the table says is to be done.
+#[derive(Clone, Copy)]
+pub(crate) enum Action {
+    /// Make the host's call of this number with the same arguments.
+    Pass(i64),
+    /// The same, but the argument of this index is a path that may mean something else.
+    Path(i64, usize),
+    /// Call a function of ours.
+    Call(fn(&mut Thread, &Args) -> Answer),
+    /// Call a function that changes where the thread continues, or ends it.
+    Leave(fn(&mut Thread, &Args) -> Option<Ended>),
+    /// Say that there is no such call.
+    Missing,
+}
+
+/// Makes the system call that the thread's registers ask for.
+pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
+    let s = &t.vcpu.state;
+    let nr = s.x(8) as u32;
+    let args: Args = std::array::from_fn(|i| s.x(i));
+    let Some(row) = table::find(nr) else {
+        t.process.report_unknown(nr, "unknown");
+        return finish(t, nr, &args, Errno(libc::ENOSYS).raw());
+    };
+    let result = match row.action {
+        Action::Pass(host_nr) => Ok(t.pass(host_nr, args)),
+        Action::Path(host_nr, index) => path::pass(t, host_nr, args, index),
+        Action::Call(f) => f(t, &args),
+        Action::Leave(f) => {
+            strace::log(t, nr, &args, None);
+            return f(t, &args);
+        }
+        Action::Missing => {
+            t.process.report_unknown(nr, row.name);
+            Err(Errno(libc::ENOSYS))
+        }
+    };
+    finish(t, nr, &args, result.unwrap_or_else(Errno::raw))
+}
+
+fn finish(t: &mut Thread, nr: u32, args: &Args, result: i64) -> Option<Ended> {
+    if result == ERESTARTSYS {
+        t.restart = true;
+    } else {
+        t.vcpu.state.set_x(0, result as u64);
+    }
+    strace::log(t, nr, args, Some(result));
+    None
+}
+
+impl Thread {
+    /// Makes a host call that signals may interrupt.
+    pub(crate) fn pass(&self, nr: i64, args: Args) -> i64 {
+        host::interruptible(nr, args, self.context.flag())
+    }
+}
+
+/// Reads `N` bytes of guest memory.
+pub(crate) fn copy_in<const N: usize>(addr: u64) -> Result<[u8; N], Errno> {
+    let mut b = [0; N];
+    mem::read(addr, &mut b).map_err(|_| Errno(libc::EFAULT))?;
+    Ok(b)
+}
+
+/// Writes to guest memory.
+pub(crate) fn copy_out(addr: u64, bytes: &[u8]) -> Result<(), Errno> {
+    mem::write(addr, bytes).map_err(|_| Errno(libc::EFAULT))
+}
+
+/// Reads a 64-bit word of guest memory.
+pub(crate) fn word_in(addr: u64) -> Result<u64, Errno> {
+    Ok(u64::from_le_bytes(copy_in(addr)?))
+}
+
+/// Reads a string of at most `max` bytes, without its final null byte.
+pub(crate) fn string_in(addr: u64, max: usize) -> Result<Vec<u8>, Errno> {
+    let mut s = Vec::new();
+    while s.len() < max {
+        let at = addr.wrapping_add(s.len() as u64);
+        // Not past the page: what follows the string need not be mapped.
+        let chunk = (4096 - at % 4096).min(256) as usize;
+        let mut b = [0; 256];
+        mem::read(at, &mut b[..chunk]).map_err(|_| Errno(libc::EFAULT))?;
+        match b[..chunk].iter().position(|&c| c == 0) {
+            Some(n) => {
+                s.extend(&b[..n]);
+                return if s.len() < max { Ok(s) } else { Err(Errno(libc::ENAMETOOLONG)) };
+            }
+            None => s.extend(&b[..chunk]),
+        }
+    }
+    Err(Errno(libc::ENAMETOOLONG))
+}

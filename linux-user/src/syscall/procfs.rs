@@ -1,0 +1,176 @@
+//! The files of `/proc` that must speak of the guest program, not of the translator.
+
+use std::fmt::Write;
+
+use jib_frontend_aarch64::cpu;
+
+use crate::host;
+use crate::thread::Thread;
+use crate::vma::{Kind, Vma};
+
+/// A file of `/proc` that is not passed through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcFile {
+    /// `/proc/self/exe`
+    Exe,
+    /// `/proc/self/maps`
+    Maps,
+    /// `/proc/self/cmdline`
+    Cmdline,
+    /// `/proc/self/environ`
+    Environ,
+    /// `/proc/self/auxv`
+    Auxv,
+    /// `/proc/cpuinfo`
+    CpuInfo,
+}
+
+/// Is `path` such a file?
+pub(crate) fn recognise(path: &[u8]) -> Option<ProcFile> {
+    let rest = path.strip_prefix(b"/proc/")?;
+    if rest == b"cpuinfo" {
+        return Some(ProcFile::CpuInfo);
+    }
+    let mut parts = rest.split(|&c| c == b'/');
+    let who = parts.next()?;
+    let own = |p: &[u8], id: i32| p == id.to_string().as_bytes();
+    if who != b"self" && who != b"thread-self" && !own(who, host::getpid()) && !own(who, host::gettid()) {
+        return None;
+    }
+    let mut name = parts.next()?;
+    if name == b"task" {
+        parts.next()?;
+        name = parts.next()?;
+    }
+    if parts.next().is_some() {
+        return None;
+    }
+    match name {
+        b"exe" => Some(ProcFile::Exe),
+        b"maps" => Some(ProcFile::Maps),
+        b"cmdline" => Some(ProcFile::Cmdline),
+        b"environ" => Some(ProcFile::Environ),
+        b"auxv" => Some(ProcFile::Auxv),
+        _ => None,
+    }
+}
+
+/// The text of a made-up file.
+pub(crate) fn contents(t: &Thread, file: ProcFile) -> Vec<u8> {
+    let facts = &t.process.facts;
+    match file {
+        ProcFile::Maps => maps(t).into_bytes(),
+        ProcFile::Cmdline => facts.cmdline.clone(),
+        ProcFile::Environ => facts.environ.clone(),
+        ProcFile::Auxv => facts.auxv.clone(),
+        ProcFile::CpuInfo => cpu_info().into_bytes(),
+        ProcFile::Exe => Vec::new(),
+    }
+}
+
+/// The host's list, cut to the guest's mappings, with the guest's protections.
+fn maps(t: &Thread) -> String {
+    let host = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let inner = t.process.space.lock();
+    let mut out = String::new();
+    for line in host.lines() {
+        let Some((range, rest)) = line.split_once(' ') else { continue };
+        let Some((start, end)) = range.split_once('-') else { continue };
+        let hex = |s: &str| u64::from_str_radix(s, 16).unwrap_or(0);
+        let (start, end) = (hex(start), hex(end));
+        for (r, vma) in inner.vmas.overlapping(start..end) {
+            maps_line(&mut out, r.start, r.end, vma, rest, r.start - start);
+        }
+    }
+    out
+}
+
+/// One line; `rest` is the host's: protection, offset, device, inode, name.
+fn maps_line(out: &mut String, start: u64, end: u64, vma: Vma, rest: &str, skipped: u64) {
+    let mut fields = rest.split_ascii_whitespace();
+    let mut next = || fields.next().unwrap_or("0");
+    let (host_prot, offset, device, inode) = (next(), next(), next(), next());
+    let shared = host_prot.ends_with('s');
+    let offset = u64::from_str_radix(offset, 16).unwrap_or(0);
+    let offset = if inode == "0" { offset } else { offset + skipped };
+    let flag = |bit, c| if vma.prot & bit != 0 { c } else { '-' };
+    let (r, w, x) = (flag(libc::PROT_READ, 'r'), flag(libc::PROT_WRITE, 'w'), flag(libc::PROT_EXEC, 'x'));
+    let s = if shared { 's' } else { 'p' };
+    let name = match vma.kind {
+        Kind::Plain => rest.splitn(5, ' ').nth(4).unwrap_or("").trim_start(),
+        Kind::Heap => "[heap]",
+        Kind::Stack => "[stack]",
+        Kind::Vdso => "[vdso]",
+    };
+    let head = format!("{start:08x}-{end:08x} {r}{w}{x}{s} {offset:08x} {device} {inode} ");
+    // Names begin in column 74, as the kernel aligns them.
+    let line = if name.is_empty() { head } else { format!("{head:<73}{name}") };
+    out.push_str(&line);
+    out.push('\n');
+}
+
+/// Names of the bits of HWCAP.
+const HWCAP_NAMES: [&str; 32] = [
+    "fp", "asimd", "evtstrm", "aes", "pmull", "sha1", "sha2", "crc32", "atomics", "fphp", "asimdhp", "cpuid",
+    "asimdrdm", "jscvt", "fcma", "lrcpc", "dcpop", "sha3", "sm3", "sm4", "asimddp", "sha512", "sve", "asimdfhm", "dit",
+    "uscat", "ilrcpc", "flagm", "ssbs", "sb", "paca", "pacg",
+];
+/// Names of the bits of HWCAP2 that are not about SVE or SME, with their numbers.
+const HWCAP2_NAMES: [(u32, &str); 13] = [
+    (0, "dcpodp"),
+    (7, "flagm2"),
+    (8, "frint"),
+    (13, "i8mm"),
+    (14, "bf16"),
+    (15, "dgh"),
+    (16, "rng"),
+    (17, "bti"),
+    (19, "ecv"),
+    (20, "afp"),
+    (31, "wfxt"),
+    (34, "cssc"),
+    (43, "mops"),
+];
+
+fn cpu_info() -> String {
+    let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let bit = |word: u64, n: u32| word >> n & 1 != 0;
+    let first = HWCAP_NAMES.iter().enumerate().filter(|(i, _)| bit(cpu::hwcap(), *i as u32)).map(|(_, n)| *n);
+    let second = HWCAP2_NAMES.iter().filter(|(i, _)| bit(cpu::hwcap2(), *i)).map(|(_, n)| *n);
+    let features: Vec<&str> = first.chain(second).collect();
+    let mut out = String::new();
+    for n in 0..cpus {
+        let text = format!(
+            "processor\t: {n}\nBogoMIPS\t: 2000.00\nFeatures\t: {}\nCPU implementer\t: 0x00\nCPU architecture: 8\n\
+             CPU variant\t: 0x0\nCPU part\t: 0x000\nCPU revision\t: 0\n\n",
+            features.join(" ")
+        );
+        // Writing to a string cannot fail.
+        _ = out.write_str(&text);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_files_are_recognised_and_no_others() {
+        let pid = host::getpid();
+        assert_eq!(recognise(b"/proc/self/exe"), Some(ProcFile::Exe));
+        assert_eq!(recognise(format!("/proc/{pid}/maps").as_bytes()), Some(ProcFile::Maps));
+        assert_eq!(recognise(format!("/proc/self/task/{pid}/auxv").as_bytes()), Some(ProcFile::Auxv));
+        assert_eq!(recognise(b"/proc/cpuinfo"), Some(ProcFile::CpuInfo));
+        for other in
+            ["/proc/1/maps", "/proc/self/exe/x", "/proc/self", "/tmp/exe", "/proc/self/status", "/proc/self/task/1"]
+        {
+            assert_eq!(recognise(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn cpu_features_have_names() {
+        assert!(cpu_info().contains("Features\t: fp asimd "));
+    }
+}

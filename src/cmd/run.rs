@@ -1,0 +1,110 @@
+//! `jib run`: a program of another architecture as if it were ours.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jib_linux_user::{Config, Error, ExitStatus, die_of};
+
+use super::stats;
+use crate::cli::RunArgs;
+use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
+
+/// Runs the program; its exit code is ours, and so is the signal that killed it.
+pub fn main(args: &RunArgs) -> ExitCode {
+    if let Some(dir) = &args.directory
+        && let Err(e) = std::env::set_current_dir(dir)
+    {
+        return report::fail(CANNOT_RUN, format_args!("{}: {e}", dir.display()));
+    }
+    let Some(config) = config(args) else {
+        return report::fail(USAGE, "which program? Try `jib --help`");
+    };
+    let started = Instant::now();
+    let tell = move |s: &jib_backend::Stats| {
+        // Standard error may be closed: then nobody wants to know.
+        let _ = std::io::stderr().write_all(stats::text(s, started.elapsed()).as_bytes());
+    };
+    let at_exit = args.stats.then(|| Arc::new(tell) as jib_linux_user::AtExit);
+    match jib_linux_user::run(Config { at_exit: at_exit.clone(), ..config }) {
+        Ok(outcome) => {
+            if let Some(tell) = at_exit {
+                tell(&outcome.stats);
+            }
+            match outcome.status {
+                ExitStatus::Exited(code) => ExitCode::from(code as u8),
+                ExitStatus::Signaled(signal) => die_of(signal),
+            }
+        }
+        Err(e) => report::fail(code_of(&e), e),
+    }
+}
+
+/// What linux-user is to be told, but for the end.
+fn config(args: &RunArgs) -> Option<Config> {
+    let (name, rest) = args.command.split_first()?;
+    let argv0 = args.argv0.as_ref().unwrap_or(name).clone();
+    let argv = std::iter::once(argv0).chain(rest.iter().cloned()).collect();
+    let mut config = Config::new(find(name), argv);
+    config.env = environment(args, config.env);
+    config.sysroot = args.sysroot.clone();
+    config.strace = args.strace;
+    config.verbose = args.verbose;
+    config.backend = args.engine.options();
+    config.stack_size = args.stack.map_or(config.stack_size, |kib| kib << 10);
+    config.reexec = reexec(args);
+    Some(config)
+}
+
+/// The file to run: as named, else along `PATH`, like a shell.
+fn find(name: &OsString) -> PathBuf {
+    let path = Path::new(name);
+    if name.as_bytes().contains(&b'/') || path.exists() {
+        return path.to_path_buf();
+    }
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&places).map(|dir| dir.join(path)).find(|p| p.is_file()).unwrap_or(path.to_path_buf())
+}
+
+fn environment(args: &RunArgs, ours: Vec<OsString>) -> Vec<OsString> {
+    let name = |entry: &OsString| entry.as_bytes().split(|b| *b == b'=').next().map(<[u8]>::to_vec);
+    let gone = |entry: &OsString| {
+        let removed = args.unset.iter().chain(args.env.iter().map(|(n, _)| n));
+        removed.map(|n| n.as_bytes()).any(|n| name(entry).as_deref() == Some(n))
+    };
+    let mut env: Vec<OsString> = ours.into_iter().filter(|e| !gone(e)).collect();
+    for (name, value) in &args.env {
+        let mut entry = name.clone();
+        entry.push("=");
+        entry.push(value);
+        env.push(entry);
+    }
+    env
+}
+
+/// Options that programs started by the program inherit; its environment and directory it passes on itself.
+fn reexec(args: &RunArgs) -> Vec<OsString> {
+    let mut out: Vec<OsString> = vec!["run".into()];
+    out.extend(args.engine.to_args());
+    if let Some(root) = &args.sysroot {
+        out.extend(["-L".into(), std::path::absolute(root).unwrap_or(root.clone()).into()]);
+    }
+    if let Some(kib) = args.stack {
+        out.extend(["-s".into(), kib.to_string().into()]);
+    }
+    for (name, on) in [("--strace", args.strace), ("--stats", args.stats), ("--verbose", args.verbose)] {
+        out.extend(on.then(|| name.into()));
+    }
+    out
+}
+
+fn code_of(e: &Error) -> u8 {
+    match e {
+        Error::Open { errno: libc::ENOENT | libc::ENOTDIR, .. } => NOT_FOUND,
+        _ => CANNOT_RUN,
+    }
+}

@@ -1,0 +1,29 @@
+//! The translator's counters as text.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jib_backend::Stats;
+
+/// A line for each counter, after `jib:`.
+pub fn text(stats: &Stats, wall: Duration) -> String {
+    let insns = stats.guest_insns.max(1) as f64;
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(out, "jib: {name:<24} {value}");
+    };
+    line("time", format!("{:.3} s", wall.as_secs_f64()));
+    line("blocks lifted", stats.blocks_lifted.to_string());
+    line("block interpretations", stats.block_runs.to_string());
+    line("regions compiled", stats.regions.to_string());
+    line("  guest instructions", stats.guest_insns.to_string());
+    line("  host bytes", format!("{} ({:.1} per instruction)", stats.host_bytes, stats.host_bytes as f64 / insns));
+    let us = stats.compile_ns as f64 / 1e3;
+    line("  time compiling", format!("{:.1} ms ({:.2} us per instruction)", us / 1e3, us / insns));
+    line("  discarded", stats.discarded.to_string());
+    line("links made", stats.links.to_string());
+    line("invalidated", stats.invalidated.to_string());
+    line("evicted", stats.evicted.to_string());
+    line("host faults", stats.faults.to_string());
+    out
+}
