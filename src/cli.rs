@@ -33,7 +33,7 @@ struct Cli {
 
 /// What to do.
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run an AArch64 Linux program
     #[command(after_help = EXAMPLES)]
     Run(RunArgs),
@@ -43,7 +43,7 @@ pub enum Command {
 
 /// Which executors to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
+pub(crate) enum Engine {
     /// Interpret everything
     Interp,
     /// Compile what is hot
@@ -52,30 +52,30 @@ pub enum Engine {
 
 /// Settings of the translator.
 #[derive(Args)]
-pub struct EngineArgs {
+pub(crate) struct EngineArgs {
     /// Which executors to use
     #[arg(long, value_enum, default_value = "jit")]
-    pub engine: Engine,
+    pub(crate) engine: Engine,
     /// Interpreted runs of a block before it is compiled
     #[arg(long, value_name = "N")]
-    pub threshold: Option<u32>,
+    pub(crate) threshold: Option<u32>,
     /// Wait for the compiler instead of interpreting on meanwhile
     #[arg(long)]
-    pub sync: bool,
+    pub(crate) sync: bool,
     /// Code cache size in MiB
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub cache: Option<u32>,
+    pub(crate) cache: Option<u32>,
     /// Verify all generated code (slow)
     #[arg(long)]
-    pub verify: bool,
+    pub(crate) verify: bool,
     /// Write /tmp/perf-PID.map, so that `perf` knows translated code
     #[arg(long)]
-    pub perf_map: bool,
+    pub(crate) perf_map: bool,
 }
 
 impl EngineArgs {
     /// As the backend wants them.
-    pub fn options(&self) -> jib_backend::Options {
+    pub(crate) fn options(&self) -> jib_backend::Options {
         let mut o = jib_backend::Options {
             engine: match self.engine {
                 Engine::Interp => jib_backend::EngineKind::Interp,
@@ -92,7 +92,7 @@ impl EngineArgs {
     }
 
     /// The arguments that mean the same.
-    pub fn to_args(&self) -> Vec<OsString> {
+    pub(crate) fn to_args(&self) -> Vec<OsString> {
         let mut args = vec!["--engine".into(), match self.engine {
             Engine::Interp => "interp".into(),
             Engine::Jit => "jit".into(),
@@ -111,44 +111,44 @@ impl EngineArgs {
 
 /// `jib run`
 #[derive(Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     #[command(flatten)]
-    pub engine: EngineArgs,
+    pub(crate) engine: EngineArgs,
     /// Look absolute paths up under ROOT first
     #[arg(short = 'L', long, value_name = "ROOT")]
-    pub sysroot: Option<PathBuf>,
+    pub(crate) sysroot: Option<PathBuf>,
     /// Set an environment variable of the program
     #[arg(short = 'E', long = "env", value_name = "VAR=VALUE", value_parser = assignment)]
-    pub env: Vec<(OsString, OsString)>,
+    pub(crate) env: Vec<(OsString, OsString)>,
     /// Remove an environment variable
     #[arg(short = 'U', long = "unset", value_name = "VAR")]
-    pub unset: Vec<OsString>,
+    pub(crate) unset: Vec<OsString>,
     /// Run in this directory
     #[arg(short = 'C', long = "directory", value_name = "DIR")]
-    pub directory: Option<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
     /// The program's name as it sees it (argv[0])
     #[arg(long, value_name = "NAME")]
-    pub argv0: Option<OsString>,
+    pub(crate) argv0: Option<OsString>,
     /// Size of the main thread's stack in KiB
     #[arg(short = 's', long, value_name = "KIB", value_parser = clap::value_parser!(u64).range(64..=1 << 30))]
-    pub stack: Option<u64>,
+    pub(crate) stack: Option<u64>,
     /// Log every system call to standard error
     #[arg(long)]
-    pub strace: bool,
+    pub(crate) strace: bool,
     /// Tell at the end what the translator did
     #[arg(long)]
-    pub stats: bool,
+    pub(crate) stats: bool,
     /// Tell what is not supported when the program meets it
     #[arg(short, long)]
-    pub verbose: bool,
+    pub(crate) verbose: bool,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "PROG [ARGS]...")]
-    pub command: Vec<OsString>,
+    pub(crate) command: Vec<OsString>,
 }
 
 /// A stage of translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// A64 instructions
     Insn,
     /// IR as lifted
@@ -163,24 +163,24 @@ pub enum Stage {
 
 /// `jib translate`
 #[derive(Args)]
-pub struct TranslateArgs {
+pub(crate) struct TranslateArgs {
     #[command(flatten)]
-    pub engine: EngineArgs,
+    pub(crate) engine: EngineArgs,
     /// Stages to show
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["insn", "ir", "opt", "clif", "asm"])]
-    pub emit: Vec<Stage>,
+    pub(crate) emit: Vec<Stage>,
     /// The program; or, with --words, instruction words in hexadecimal
-    pub program: OsString,
+    pub(crate) program: OsString,
     /// What to show: a symbol, an address, or ADDR..ADDR; the entry point if absent
     #[arg(value_name = "SYMBOL|ADDR[..ADDR]")]
-    pub place: Option<String>,
+    pub(crate) place: Option<String>,
     /// PROGRAM is not a file but the words themselves, as in "f1000484 54ffffe1"
     #[arg(long, conflicts_with = "place")]
-    pub words: bool,
+    pub(crate) words: bool,
 }
 
 /// Parses the command line; on `Err` everything has been said and this is the exit code.
-pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, ExitCode> {
+pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, ExitCode> {
     match Cli::try_parse_from(with_verb(args.collect())) {
         Ok(cli) => Ok(cli.command),
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -220,7 +220,7 @@ fn assignment(text: &str) -> Result<(OsString, OsString), String> {
 }
 
 /// The addresses of `ADDR` or `ADDR..ADDR`; `None` if it is neither.
-pub fn addresses(text: &str) -> Option<Range<u64>> {
+pub(crate) fn addresses(text: &str) -> Option<Range<u64>> {
     let number = |t: &str| match t.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
         None => t.parse().ok(),

@@ -4,22 +4,22 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 /// The program was found but cannot be run; as shells have it.
-pub const CANNOT_RUN: u8 = 126;
+pub(crate) const CANNOT_RUN: u8 = 126;
 /// The program was not found; as shells have it.
-pub const NOT_FOUND: u8 = 127;
+pub(crate) const NOT_FOUND: u8 = 127;
 /// The command line makes no sense.
-pub const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 /// A bug of ours.
-pub const INTERNAL: i32 = 70;
+pub(crate) const INTERNAL: i32 = 70;
 
 /// Says why nothing was run and gives the exit code.
-pub fn fail(code: u8, why: impl Display) -> ExitCode {
+pub(crate) fn fail(code: u8, why: impl Display) -> ExitCode {
     eprintln!("jib: {why}");
     ExitCode::from(code)
 }
 
 /// Makes a panic, on whatever thread, one line and the end of the process. A half-dead emulator helps nobody.
-pub fn on_panic() {
+pub(crate) fn on_panic() {
     std::panic::set_hook(Box::new(|info| {
         let payload = info.payload();
         let text = payload.downcast_ref::<String>().map(String::as_str);

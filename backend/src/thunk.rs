@@ -26,3 +26,8 @@ pub(crate) fn crc32(_host: &HostFeatures, c: bool, size: Size) -> usize {
         (true, _) => thunk!(true, B8),
     }
 }
+
+/// Address of the function for vector op `op`, if it has one: as many vectors as operands to a vector.
+pub(crate) fn vector(_host: &HostFeatures, _op: &jib_ir::op::Op) -> Option<usize> {
+    None
+}

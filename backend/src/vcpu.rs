@@ -69,6 +69,9 @@ impl<G: Guest> Vcpu<G> {
                 Ok(unit) => unit,
                 Err(fault) => return Exit::Fault(fault),
             };
+            if self.shared.options.threshold == 0 && !interpret && unit.code.load(Ordering::Relaxed) == 0 {
+                self.shared.count(&unit);
+            }
             let exit = if interpret {
                 None
             } else {
@@ -133,10 +136,6 @@ impl<G: Guest> Vcpu<G> {
                 Err(fault) => Exit::Fault(fault),
             };
         };
-        if self.shared.options.threshold == 0 && !unit.queued.load(Ordering::Relaxed) {
-            self.shared.count(unit);
-            return Exit::Next;
-        }
         self.runs += 1;
         let helpers = self.shared.guest.helpers();
         let exit = interp::run(block, BlockId(0), &mut self.state, rt, helpers, &mut self.scratch);

@@ -259,62 +259,59 @@ fn a_spin_loop_sees_another_threads_store_and_polls() {
     }
 }
 
+/// Block 0 sets flags in one of several ways; blocks 1 and 2 ask for `cond` and its opposite.
+fn flags_region(form: u32, cond: Cond, entries: &[u32]) -> jib_ir::region::Region {
+    let mut b = begin(0x1000);
+    let (a64, b64) = (b.get(Ty::I64, x(1)), b.get(Ty::I64, x(2)));
+    let (a32, b32) = (b.get(Ty::I32, x(1)), b.get(Ty::I32, x(2)));
+    let f = match form {
+        0 => b.flags(FlagOp::Sub, a64, b64),
+        1 => b.flags(FlagOp::Add, a32, b32),
+        2 => b.flags_logic(a32),
+        3 => b.push(Op::FlagsPack { a: a32 }),
+        4 => {
+            let c = b.test_bit(a64, 0);
+            b.push(Op::FlagsAdc { ty: Ty::I64, a: a64, b: b64, c })
+        }
+        _ => {
+            let c = b.test_bit(a64, 1);
+            let (f, g) = (b.flags(FlagOp::Sub, a64, b64), b.flags_logic(b32));
+            b.select(c, f, g)
+        }
+    };
+    b.set_flags(f);
+    let c = b.test_bit(b64, 5);
+    b.end_block(Op::Branch { c, then: BlockId(1), els: BlockId(2) });
+    b.begin_block(0x1004);
+    b.begin_insn(0x1004);
+    let c = b.cond(cond);
+    let r = b.from_bool(Ty::I64, c);
+    b.set(x(0), r);
+    b.end_block(Op::Jump { to: BlockId(2) });
+    b.begin_block(0x1008);
+    b.begin_insn(0x1008);
+    let c = b.cond(cond.negate());
+    let r = b.from_bool(Ty::I64, c);
+    b.set(x(3), r);
+    b.end_block(stop(0x100c));
+    finish(b, 0x1000, entries)
+}
+
 #[test]
 fn flags_cross_blocks_in_every_form() {
-    // Block 0 sets flags one of several ways; block 1 (also an entry) conditions on them.
-    for form in 0..6 {
+    let operands = [(0, 0), (1, 2), (u64::MAX, 1), (1 << 63, 1 << 63 | 32), (32, 0x8000_0020), (7, 0x60)];
+    for (form, entries) in (0..6).flat_map(|f| [(f, &[0][..]), (f, &[0, 1, 2])]) {
         for cond in Cond::ALL {
             let p = Program::default();
-            let mut b = begin(0x1000);
-            let (a64, b64) = (b.get(Ty::I64, x(1)), b.get(Ty::I64, x(2)));
-            let (a32, b32) = (b.get(Ty::I32, x(1)), b.get(Ty::I32, x(2)));
-            let f = match form {
-                0 => b.flags(FlagOp::Sub, a64, b64),
-                1 => b.flags(FlagOp::Add, a32, b32),
-                2 => b.flags_logic(a32),
-                3 => b.push(Op::FlagsPack { a: a32 }),
-                4 => {
-                    let c = b.test_bit(a64, 0);
-                    b.push(Op::FlagsAdc { ty: Ty::I64, a: a64, b: b64, c })
-                }
-                _ => {
-                    let c = b.test_bit(a64, 1);
-                    let (f, g) = (b.flags(FlagOp::Sub, a64, b64), b.flags_logic(b32));
-                    b.select(c, f, g)
-                }
-            };
-            b.set_flags(f);
-            let c = b.test_bit(b64, 5);
-            b.end_block(Op::Branch { c, then: BlockId(1), els: BlockId(2) });
-            b.begin_block(0x1004);
-            b.begin_insn(0x1004);
-            let c = b.cond(cond);
-            let r = b.from_bool(Ty::I64, c);
-            b.set(x(0), r);
-            b.end_block(Op::Jump { to: BlockId(2) });
-            b.begin_block(0x1008);
-            b.begin_insn(0x1008);
-            let c = b.cond(cond.negate());
-            let r = b.from_bool(Ty::I64, c);
-            b.set(x(3), r);
-            b.end_block(stop(0x100c));
-            for entries in [&[0][..], &[0, 1, 2]] {
-                let mut region = jib_ir::region::Region { entries: vec![], ..finish_clone(&b) };
-                region.entries = entries.iter().map(|e| BlockId(*e)).collect();
-                p.put(region);
-                let (jit, reference) = (translator(&p, eager()), translator(&p, interp()));
-                for (m, n) in [(0, 0), (1, 2), (u64::MAX, 1), (1 << 63, 1 << 63 | 32), (32, 0x8000_0020), (7, 0x60)] {
-                    let mut s = State::default();
-                    s.set_x(1, m);
-                    s.set_x(2, n);
-                    let (got, want) = (run(&jit, &s, 0x1000), run(&reference, &s, 0x1000));
-                    assert_eq!(visible(&got.1), visible(&want.1), "form {form} {cond:?} {m:#x} {n:#x}");
-                }
+            p.put(flags_region(form, cond, entries));
+            let (jit, reference) = (translator(&p, eager()), translator(&p, interp()));
+            for (m, n) in operands {
+                let mut s = State::default();
+                s.set_x(1, m);
+                s.set_x(2, n);
+                let (got, want) = (run(&jit, &s, 0x1000), run(&reference, &s, 0x1000));
+                assert_eq!(visible(&got.1), visible(&want.1), "form {form} {cond:?} {m:#x} {n:#x}");
             }
         }
     }
-}
-
-fn finish_clone(b: &jib_ir::builder::Builder) -> jib_ir::region::Region {
-    b.region().clone()
 }

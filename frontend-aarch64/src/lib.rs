@@ -39,3 +39,21 @@ impl Guest for A64 {
         helper::HELPERS
     }
 }
+
+/// AArch64, EL0 and EL1 of a whole system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct A64System;
+
+impl Guest for A64System {
+    fn lift(&self, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
+        lift::lift(key, code, limit)
+    }
+
+    fn key(&self, state: &State) -> Key {
+        Key { pc: state.pc(), mode: system::state::mode(state) }
+    }
+
+    fn helpers(&self) -> &'static [Helper] {
+        helper::HELPERS
+    }
+}

@@ -7,12 +7,18 @@
 
 #![deny(unsafe_code)]
 
+pub mod board;
 pub mod bus;
 pub mod clock;
+pub mod cpu;
 pub mod device;
 pub mod devices;
+pub mod fdt;
 pub mod host;
+pub mod initramfs;
 pub mod irq;
+pub mod loader;
+pub mod net;
 pub mod psci;
 #[allow(unsafe_code, reason = "guest memory is shared with generated code")]
 pub mod ram;

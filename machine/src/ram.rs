@@ -38,6 +38,8 @@ pub struct WrittenPages {
 
 struct Pages {
     code: Vec<AtomicU64>,
+    /// Per page, how often a write unmarked it.
+    versions: Vec<AtomicU32>,
     any: AtomicBool,
     written: Mutex<Vec<u64>>,
     listener: OnceLock<Listener>,
@@ -68,6 +70,9 @@ impl WrittenPages {
         for page in (offset >> PAGE_SHIFT)..=last {
             let Some((word, bit)) = self.bit(page) else { break };
             if word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::SeqCst) & bit != 0 {
+                if let Some(version) = self.shared.versions.get(page as usize) {
+                    version.fetch_add(1, Ordering::SeqCst);
+                }
                 self.queue().push(page << PAGE_SHIFT);
                 hit = true;
             }
@@ -78,6 +83,12 @@ impl WrittenPages {
                 listener();
             }
         }
+    }
+
+    /// Changes with the first write after each [`WrittenPages::mark_code`] of the page at this RAM
+    /// offset: translations made under another version are stale.
+    pub fn version(&self, offset: u64) -> u32 {
+        self.shared.versions.get((offset >> PAGE_SHIFT) as usize).map_or(0, |v| v.load(Ordering::Acquire))
     }
 
     /// True if [`WrittenPages::take`] has something to give; cheap.
@@ -159,8 +170,10 @@ impl Ram {
         let mapping = MmapRaw::from(MmapOptions::new().len(len).no_reserve_swap().map_anon()?);
         let host = mapping.as_mut_ptr();
         let code = (0..(size >> PAGE_SHIFT).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let versions = (0..size >> PAGE_SHIFT).map(|_| AtomicU32::new(0)).collect();
         let shared = Pages {
             code,
+            versions,
             any: AtomicBool::new(false),
             written: Mutex::new(Vec::new()),
             listener: OnceLock::new(),
@@ -250,6 +263,17 @@ impl Ram {
     pub fn compare_exchange(&self, offset: u64, size: Size, expected: u64, new: u64) -> Option<u64> {
         let cell = self.cell(offset, size)??;
         Some(cell.compare_exchange(expected, new).unwrap_or_else(|old| old))
+    }
+
+    /// [`Ram::compare_exchange`] of 16 bytes. `None` beyond the end or unaligned.
+    pub fn compare_exchange16(&self, offset: u64, expected: u128, new: u128) -> Option<u128> {
+        if offset.checked_add(16)? > self.size || !offset.is_multiple_of(16) {
+            return None;
+        }
+        let at = self.host.wrapping_add(offset as usize).cast::<u128>();
+        // SAFETY: `at` lies inside the mapping with room for 16 bytes and is aligned, since the mapping
+        // is page-aligned; every x86-64 processor with AVX (and all but the first few) has the instruction.
+        Some(unsafe { std::arch::x86_64::cmpxchg16b(at, expected, new, Ordering::SeqCst, Ordering::SeqCst) })
     }
 
     /// The byte at `offset`.

@@ -85,6 +85,21 @@ impl AddressSpace {
         Ok(old)
     }
 
+    /// Stores `new` at `addr` if the `len` bytes there (1 to 16, aligned) are `expected`; gives what was
+    /// there. Devices have no atomics.
+    pub fn compare_exchange(&self, addr: u64, len: u64, expected: u128, new: u128) -> Result<u128, BusError> {
+        let offset = self.ram.offset(addr, len).ok_or(BusError(addr))?;
+        let old = match Size::ALL.iter().find(|s| s.bytes() == len) {
+            Some(&size) => self.ram.compare_exchange(offset, size, expected as u64, new as u64).map(u128::from),
+            None => self.ram.compare_exchange16(offset, expected, new),
+        };
+        let old = old.ok_or(BusError(addr))?;
+        if old == expected {
+            self.ram.pages().written(offset, len);
+        }
+        Ok(old)
+    }
+
     /// Copies RAM out (page tables, debuggers); no side effects.
     pub fn peek(&self, addr: u64, out: &mut [u8]) -> Result<(), BusError> {
         for (addr, byte) in (addr..).zip(out) {

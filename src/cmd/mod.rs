@@ -1,6 +1,6 @@
 //! One file per verb of the command line.
 
-pub mod program;
-pub mod run;
-pub mod stats;
-pub mod translate;
+pub(crate) mod program;
+pub(crate) mod run;
+pub(crate) mod stats;
+pub(crate) mod translate;

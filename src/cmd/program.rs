@@ -10,16 +10,16 @@ use jib_ir::runtime::{Access, Fault};
 
 /// Code at its link addresses.
 #[derive(Clone, Default)]
-pub struct Program {
+pub(crate) struct Program {
     segments: Vec<(u64, Vec<u8>)>,
     symbols: Vec<(String, Range<u64>)>,
     /// Where execution starts.
-    pub entry: u64,
+    pub(crate) entry: u64,
 }
 
 impl Program {
     /// Reads an AArch64 ELF file.
-    pub fn open(path: &Path) -> Result<Program> {
+    pub(crate) fn open(path: &Path) -> Result<Program> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
         let elf = Elf::parse(&bytes).map_err(|e| anyhow::anyhow!("{}: not an ELF file: {e}", path.display()))?;
         if elf.header.e_machine != header::EM_AARCH64 || !elf.is_64 {
@@ -40,7 +40,7 @@ impl Program {
     }
 
     /// Words given in hexadecimal, at address 0x1000.
-    pub fn of_words(text: &str) -> Result<Program> {
+    pub(crate) fn of_words(text: &str) -> Result<Program> {
         const BASE: u64 = 0x1000;
         let mut bytes = Vec::new();
         for word in text.split_whitespace() {
@@ -52,7 +52,7 @@ impl Program {
     }
 
     /// The addresses of a symbol.
-    pub fn symbol(&self, name: &str) -> Option<Range<u64>> {
+    pub(crate) fn symbol(&self, name: &str) -> Option<Range<u64>> {
         self.symbols.iter().find(|(n, _)| n == name).map(|(_, at)| at.clone())
     }
 }

@@ -15,7 +15,7 @@ use crate::cli::RunArgs;
 use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
 
 /// Runs the program; its exit code is ours, and so is the signal that killed it.
-pub fn main(args: &RunArgs) -> ExitCode {
+pub(crate) fn main(args: &RunArgs) -> ExitCode {
     if let Some(dir) = &args.directory
         && let Err(e) = std::env::set_current_dir(dir)
     {

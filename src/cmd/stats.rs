@@ -6,7 +6,7 @@ use std::time::Duration;
 use jib_backend::Stats;
 
 /// A line for each counter, after `jib:`.
-pub fn text(stats: &Stats, wall: Duration) -> String {
+pub(crate) fn text(stats: &Stats, wall: Duration) -> String {
     let insns = stats.guest_insns.max(1) as f64;
     let mut out = String::new();
     let mut line = |name: &str, value: String| {

@@ -17,7 +17,7 @@ use crate::cli::{Stage, TranslateArgs, addresses};
 use crate::report;
 
 /// Prints the stages to standard output.
-pub fn main(args: &TranslateArgs) -> ExitCode {
+pub(crate) fn main(args: &TranslateArgs) -> ExitCode {
     match translate(args) {
         Ok(text) => {
             // A closed pipe is the reader's choice.

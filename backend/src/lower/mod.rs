@@ -9,8 +9,11 @@ mod exit;
 mod flags;
 mod float;
 mod int;
+mod lanes;
 mod memory;
 mod plan;
+mod saturate;
+mod shift;
 mod state;
 mod vector;
 

@@ -37,7 +37,9 @@ pub static HELPERS: [Helper; 2] = [Helper { name: "fail", run: fail }, Helper { 
 impl Guest for Program {
     fn lift(&self, key: Key, _: &dyn Fetch, _: Limit) -> Result<Region, Fault> {
         let regions = self.0.lock().unwrap();
-        let mut region = regions.get(&key.pc).cloned().ok_or(Fault { addr: key.pc, access: Access::Fetch, cause: 1 })?;
+        let inside = || regions.values().find_map(|r| starting_at(r, key.pc));
+        let none = Fault { addr: key.pc, access: Access::Fetch, cause: 1 };
+        let mut region = regions.get(&key.pc).cloned().or_else(inside).ok_or(none)?;
         region.key.mode = key.mode;
         Ok(region)
     }
@@ -47,6 +49,29 @@ impl Guest for Program {
     fn helpers(&self) -> &'static [Helper] {
         &HELPERS
     }
+}
+
+/// `region` with the block at `pc` in the first place.
+fn starting_at(region: &Region, pc: u64) -> Option<Region> {
+    let n = region.blocks.iter().position(|b| b.pc == pc)? as u32;
+    let mut region = region.clone();
+    region.key.pc = pc;
+    region.blocks.swap(0, n as usize);
+    let rename = |b: &mut BlockId| {
+        *b = BlockId(if b.0 == n { 0 } else if b.0 == 0 { n } else { b.0 });
+    };
+    for op in &mut region.ops {
+        match op {
+            Op::Jump { to } => rename(to),
+            Op::Branch { then, els, .. } => {
+                rename(then);
+                rename(els);
+            }
+            _ => {}
+        }
+    }
+    region.entries = vec![BlockId(0)];
+    Some(region)
 }
 
 /// No words: regions are ready-made.

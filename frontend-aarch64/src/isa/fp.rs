@@ -18,8 +18,10 @@ rows! {
         (ptype: FType, wide: bool, x: bool, rn: VReg, rd: VReg) => frint_n;
     FloatDp2 = "00011110 pp 1 mmmmm oooo 10 nnnnn ddddd"
         (ptype: FType, rm: VReg, opcode: Imm<4>, rn: VReg, rd: VReg) => fp_binary;
-    FloatDp3 = "00011111 pp n mmmmm s aaaaa nnnnn ddddd"
-        (ptype: FType, o1: bool, rm: VReg, o0: bool, ra: VReg, rn: VReg, rd: VReg) => fp_mul_add;
+    FloatDp3_madd = "00011111 pp 0 mmmmm s aaaaa nnnnn ddddd"
+        (ptype: FType, rm: VReg, o0: bool, ra: VReg, rn: VReg, rd: VReg) => fp_mul_add::<false>;
+    FloatDp3_nmadd = "00011111 pp 1 mmmmm s aaaaa nnnnn ddddd"
+        (ptype: FType, rm: VReg, o0: bool, ra: VReg, rn: VReg, rd: VReg) => fp_mul_add::<true>;
     FloatCmp = "00011110 pp 1 mmmmm 00 1000 nnnnn ez 000"
         (ptype: FType, rm: VReg, rn: VReg, signal: bool, zero: bool) => fcmp;
     FloatCcmp = "00011110 pp 1 mmmmm cccc 01 nnnnn e ffff"
@@ -45,5 +47,5 @@ rows! {
         (sf: Ty, ptype: FType, rn: Reg, rd: VReg) => fmov_from_gen;
     Float2Int_to_top = "10011110 10 1 01 110 000000 nnnnn ddddd" (rn: VReg, rd: Reg) => fmov_to_top;
     Float2Int_from_top = "10011110 10 1 01 111 000000 nnnnn ddddd" (rn: Reg, rd: VReg) => fmov_from_top;
-    FJCVTZS = "00011110 01 1 11 110 000000 nnnnn ddddd" (rn: VReg, rd: Reg) => fjcvtzs;
+    Float2Int_fjcvtzs = "00011110 01 1 11 110 000000 nnnnn ddddd" (rn: VReg, rd: Reg) => fjcvtzs;
 }

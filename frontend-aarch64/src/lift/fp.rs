@@ -121,10 +121,9 @@ pub(crate) fn fp_binary(l: &mut Lifter, ptype: FType, rm: VReg, opcode: Imm<4>, 
 }
 
 /// FMADD, FMSUB, FNMADD, FNMSUB: the addend is negated for the N forms, the product if `o1 != o0`.
-pub(crate) fn fp_mul_add(
+pub(crate) fn fp_mul_add<const O1: bool>(
     l: &mut Lifter,
     ptype: FType,
-    o1: bool,
     rm: VReg,
     o0: bool,
     ra: VReg,
@@ -133,10 +132,10 @@ pub(crate) fn fp_mul_add(
 ) -> Lifted {
     let Some(fmt) = ptype.0 else { return Lifted::Undefined };
     let (mut n, m, mut a) = (l.v(rn), l.v(rm), l.v(ra));
-    if o1 {
+    if O1 {
         a = l.fsign(FSignOp::Neg, fmt, Shape::Scalar, a);
     }
-    if o1 != o0 {
+    if O1 != o0 {
         n = l.fsign(FSignOp::Neg, fmt, Shape::Scalar, n);
     }
     let r = l.fmuladd(fmt, Shape::Scalar, a, n, m);

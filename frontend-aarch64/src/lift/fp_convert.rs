@@ -3,7 +3,7 @@
 use jib_ir::op::{BinOp, Op, Rm};
 use jib_ir::region::Val;
 use jib_ir::softfloat::Fmt;
-use jib_ir::ty::{Lane, Ty};
+use jib_ir::ty::{Lane, Ty, lane_of};
 
 use super::fp::{FType, bytes_of};
 use super::{Lifted, Lifter};
@@ -27,59 +27,66 @@ impl RMode {
     }
 }
 
-/// The lane of an integer of type `ty`.
-fn int_lane(ty: Ty) -> Lane {
-    if ty == Ty::I32 { Lane::S } else { Lane::D }
+/// The integer or fixed-point side of a conversion.
+#[derive(Clone, Copy, Debug)]
+struct Int {
+    lane: Lane,
+    signed: bool,
+    fbits: u8,
 }
 
-/// Fraction bits of a fixed-point form; with 32-bit integers there are at most 32.
-fn fraction_bits(ty: Ty, scale: Imm<6>) -> Option<u8> {
-    let fbits = 64 - scale.0 as u8;
-    (ty == Ty::I64 || fbits <= 32).then_some(fbits)
+impl Int {
+    /// An integer of type `ty`.
+    fn new(ty: Ty, unsigned: bool) -> Int {
+        Int { lane: if ty == Ty::I32 { Lane::S } else { Lane::D }, signed: !unsigned, fbits: 0 }
+    }
+    /// Fixed point; the fraction cannot be longer than the whole.
+    fn fixed(ty: Ty, unsigned: bool, scale: Imm<6>) -> Option<Int> {
+        let int = Int::new(ty, unsigned);
+        let fbits = 64 - scale.0 as u8;
+        (u32::from(fbits) <= int.lane.bits()).then_some(Int { fbits, ..int })
+    }
 }
 
 /// FCVT{N,P,M,Z}{S,U} (scalar, integer)
 pub(crate) fn fcvt_int(l: &mut Lifter, ty: Ty, ptype: FType, rmode: RMode, u: bool, rn: VReg, rd: Reg) -> Lifted {
-    to_general(l, ty, ptype, rmode.rm(), u, 0, rn, rd)
+    to_general(l, Some(Int::new(ty, u)), ptype, rmode.rm(), rn, rd)
 }
 
 /// FCVTA{S,U} (scalar)
 pub(crate) fn fcvta_int(l: &mut Lifter, ty: Ty, ptype: FType, u: bool, rn: VReg, rd: Reg) -> Lifted {
-    to_general(l, ty, ptype, Rm::TieAway, u, 0, rn, rd)
+    to_general(l, Some(Int::new(ty, u)), ptype, Rm::TieAway, rn, rd)
 }
 
 /// FCVTZ{S,U} (scalar, fixed-point)
 pub(crate) fn fcvtz_fixed(l: &mut Lifter, ty: Ty, ptype: FType, u: bool, scale: Imm<6>, rn: VReg, rd: Reg) -> Lifted {
-    let Some(fbits) = fraction_bits(ty, scale) else { return Lifted::Undefined };
-    to_general(l, ty, ptype, Rm::Zero, u, fbits, rn, rd)
+    to_general(l, Int::fixed(ty, u, scale), ptype, Rm::Zero, rn, rd)
 }
 
 /// SCVTF, UCVTF (scalar, integer)
 pub(crate) fn cvtf_int(l: &mut Lifter, ty: Ty, ptype: FType, u: bool, rn: Reg, rd: VReg) -> Lifted {
-    from_general(l, ty, ptype, u, 0, rn, rd)
+    from_general(l, Some(Int::new(ty, u)), ptype, rn, rd)
 }
 
 /// SCVTF, UCVTF (scalar, fixed-point)
 pub(crate) fn cvtf_fixed(l: &mut Lifter, ty: Ty, ptype: FType, u: bool, scale: Imm<6>, rn: Reg, rd: VReg) -> Lifted {
-    let Some(fbits) = fraction_bits(ty, scale) else { return Lifted::Undefined };
-    from_general(l, ty, ptype, u, fbits, rn, rd)
+    from_general(l, Int::fixed(ty, u, scale), ptype, rn, rd)
 }
 
-fn to_general(l: &mut Lifter, ty: Ty, ptype: FType, rm: Rm, u: bool, fbits: u8, rn: VReg, rd: Reg) -> Lifted {
-    let Some(fmt) = ptype.0 else { return Lifted::Undefined };
-    let to = int_lane(ty);
+fn to_general(l: &mut Lifter, int: Option<Int>, ptype: FType, rm: Rm, rn: VReg, rd: Reg) -> Lifted {
+    let (Some(Int { lane: to, signed, fbits }), Some(fmt)) = (int, ptype.0) else { return Lifted::Undefined };
     let a = l.v(rn);
-    let r = l.push(Op::FToInt { fmt, to, signed: !u, rm, fbits, lanes: 1, a });
+    let r = l.push(Op::FToInt { fmt, to, signed, rm, fbits, lanes: 1, a });
     let r = l.vget(to, 0, r);
     l.set_x(rd, r);
     Lifted::Next
 }
 
-fn from_general(l: &mut Lifter, ty: Ty, ptype: FType, u: bool, fbits: u8, rn: Reg, rd: VReg) -> Lifted {
-    let Some(fmt) = ptype.0 else { return Lifted::Undefined };
+fn from_general(l: &mut Lifter, int: Option<Int>, ptype: FType, rn: Reg, rd: VReg) -> Lifted {
+    let (Some(Int { lane: from, signed, fbits }), Some(fmt)) = (int, ptype.0) else { return Lifted::Undefined };
     let x = l.x(Ty::I64, rn);
     let a = low(l, x);
-    let r = l.push(Op::IntToF { fmt, from: int_lane(ty), signed: !u, fbits, lanes: 1, a });
+    let r = l.push(Op::IntToF { fmt, from, signed, fbits, lanes: 1, a });
     l.set_v(rd, r);
     Lifted::Next
 }
@@ -104,7 +111,7 @@ fn movable(ty: Ty, ptype: FType) -> Option<Fmt> {
 pub(crate) fn fmov_to_gen(l: &mut Lifter, ty: Ty, ptype: FType, rn: VReg, rd: Reg) -> Lifted {
     let Some(fmt) = movable(ty, ptype) else { return Lifted::Undefined };
     let v = l.v(rn);
-    let r = l.vget(jib_ir::ty::lane_of(fmt), 0, v);
+    let r = l.vget(lane_of(fmt), 0, v);
     l.set_x(rd, r);
     Lifted::Next
 }

@@ -4,7 +4,7 @@
 //! write-back comes last and wins when it is also the register loaded.
 #![allow(clippy::too_many_arguments, reason = "one per field of the encoding")]
 
-use jib_ir::op::Order;
+use jib_ir::op::{Op, Order};
 use jib_ir::region::Val;
 use jib_ir::ty::{Size, Ty};
 
@@ -68,7 +68,7 @@ fn address(l: &mut Lifter, rn: Reg, mode: Mode) -> (Val, Option<Val>) {
 pub(super) fn load_extended(l: &mut Lifter, size: Size, ty: Ty, signed: bool, order: Order, addr: Val) -> Val {
     // What is extended further need not be loaded wide.
     let loaded = if size == Size::B8 { Ty::I64 } else { Ty::I32 };
-    let v = l.push(jib_ir::op::Op::Load { ty: loaded, size, order, addr });
+    let v = l.push(Op::Load { ty: loaded, size, order, addr });
     match signed {
         true => l.sext(ty, 8 * size.bytes() as u32, v),
         false => v,

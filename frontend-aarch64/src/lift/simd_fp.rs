@@ -5,9 +5,11 @@ use jib_ir::region::Val;
 use jib_ir::softfloat::Fmt;
 use jib_ir::ty::{Lane, Shape, lane_of};
 
+use super::simd::Qu;
 use super::{Lifted, Lifter};
 use crate::field::{Imm, VReg};
 use crate::field_enum;
+use crate::pattern::Field;
 
 /// Which lanes an instruction works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,29 @@ impl FForm {
 /// The format that the `sz` bit names.
 pub(crate) const fn single_or_double(z: bool) -> Fmt {
     if z { Fmt::D } else { Fmt::S }
+}
+
+/// The `size` field of the FP classes: an opcode bit, and singles or doubles.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FSize {
+    /// The upper bit.
+    pub(crate) a: bool,
+    /// The lower bit: doubles.
+    pub(crate) z: bool,
+}
+
+impl FSize {
+    /// The format.
+    pub(crate) const fn fmt(self) -> Fmt {
+        single_or_double(self.z)
+    }
+}
+
+impl Field for FSize {
+    const WIDTH: u8 = 2;
+    fn from_bits(bits: u32) -> Self {
+        FSize { a: bits & 2 != 0, z: bits & 1 != 0 }
+    }
 }
 
 /// What a three-same instruction does.
@@ -97,47 +122,27 @@ impl Same {
 }
 
 /// Three same, singles and doubles
-pub(crate) fn three_same(
-    l: &mut Lifter,
-    q: bool,
-    u: bool,
-    a: bool,
-    z: bool,
-    rm: VReg,
-    op: Imm<3>,
-    rn: VReg,
-    rd: VReg,
-) -> Lifted {
-    same(l, FForm::vector(q, z), Same::decode(u, a, op), rm, rn, rd)
+pub(crate) fn three_same(l: &mut Lifter, qu: Qu, size: FSize, rm: VReg, op: Imm<3>, rn: VReg, rd: VReg) -> Lifted {
+    same(l, FForm::vector(qu.q, size.z), Same::decode(qu.u, size.a, op), rm, rn, rd)
 }
 
 /// Three same, halves
-pub(crate) fn three_same_h(
-    l: &mut Lifter,
-    q: bool,
-    u: bool,
-    a: bool,
-    rm: VReg,
-    op: Imm<3>,
-    rn: VReg,
-    rd: VReg,
-) -> Lifted {
-    same(l, Some(FForm::halves(q)), Same::decode(u, a, op), rm, rn, rd)
+pub(crate) fn three_same_h(l: &mut Lifter, qu: Qu, a: bool, rm: VReg, op: Imm<3>, rn: VReg, rd: VReg) -> Lifted {
+    same(l, Some(FForm::halves(qu.q)), Same::decode(qu.u, a, op), rm, rn, rd)
 }
 
 /// Scalar three same, singles and doubles
 pub(crate) fn three_same_scalar(
     l: &mut Lifter,
     u: bool,
-    a: bool,
-    z: bool,
+    size: FSize,
     rm: VReg,
     op: Imm<3>,
     rn: VReg,
     rd: VReg,
 ) -> Lifted {
-    let op = Same::decode(u, a, op).filter(|op| op.is_scalar());
-    same(l, Some(FForm::scalar(single_or_double(z))), op, rm, rn, rd)
+    let op = Same::decode(u, size.a, op).filter(|op| op.is_scalar());
+    same(l, Some(FForm::scalar(size.fmt())), op, rm, rn, rd)
 }
 
 /// Scalar three same, halves
@@ -213,13 +218,13 @@ impl PairOp {
 }
 
 /// FADDP, FMAXP, FMINP, FMAXNMP, FMINNMP (scalar)
-pub(crate) fn pair_scalar(l: &mut Lifter, u: bool, min: bool, z: bool, op: PairOp, rn: VReg, rd: VReg) -> Lifted {
-    let fmt = match (u, z) {
-        (true, z) => single_or_double(z),
+pub(crate) fn pair_scalar(l: &mut Lifter, u: bool, size: FSize, op: PairOp, rn: VReg, rd: VReg) -> Lifted {
+    let fmt = match (u, size.z) {
+        (true, _) => size.fmt(),
         (false, false) => Fmt::H,
         (false, true) => return Lifted::Undefined,
     };
-    let Some(op) = op.op(min) else { return Lifted::Undefined };
+    let Some(op) = op.op(size.a) else { return Lifted::Undefined };
     let n = l.v(rn);
     let second = l.vdup_lane(lane_of(fmt), 1, n);
     let r = l.fbin(op, fmt, Shape::Scalar, n, second);
@@ -228,27 +233,18 @@ pub(crate) fn pair_scalar(l: &mut Lifter, u: bool, min: bool, z: bool, op: PairO
 }
 
 /// FMAXV, FMINV, FMAXNMV, FMINNMV
-pub(crate) fn across_lanes(
-    l: &mut Lifter,
-    q: bool,
-    u: bool,
-    min: bool,
-    z: bool,
-    op: PairOp,
-    rn: VReg,
-    rd: VReg,
-) -> Lifted {
-    let form = match (u, z) {
-        (true, false) if q => FForm { fmt: Fmt::S, shape: Shape::Full },
-        (false, false) => FForm::halves(q),
+pub(crate) fn across_lanes(l: &mut Lifter, qu: Qu, size: FSize, op: PairOp, rn: VReg, rd: VReg) -> Lifted {
+    let form = match (qu, size.z) {
+        (Qu { q: true, u: true }, false) => FForm { fmt: Fmt::S, shape: Shape::Full },
+        (Qu { q, u: false }, false) => FForm::halves(q),
         _ => return Lifted::Undefined,
     };
-    let Some(op @ (FBinOp::MaxNm | FBinOp::MinNm | FBinOp::Max | FBinOp::Min)) = op.op(min) else {
+    let Some(op @ (FBinOp::MaxNm | FBinOp::MinNm | FBinOp::Max | FBinOp::Min)) = op.op(size.a) else {
         return Lifted::Undefined;
     };
     // Halving as in the manual: neighbours first. Lanes above are zero and stay so without exceptions.
     let n = l.v(rn);
-    let mut r = l.vzero_hi(if q { 16 } else { 8 }, n);
+    let mut r = l.vzero_hi(if qu.q { 16 } else { 8 }, n);
     let mut lanes = form.lanes();
     while lanes > 1 {
         lanes /= 2;

@@ -7,7 +7,7 @@ use jib_ir::ty::{Lane, Shape};
 
 use super::simd_fp::FForm;
 use super::{Lifted, Lifter};
-use crate::field::{Imm, VReg};
+use crate::field::VReg;
 use crate::pattern::Field;
 
 /// Bits 23:16 of the by-element classes: `size`, `L`, `M`, `Rm`. What they name depends on the instruction.
@@ -111,40 +111,33 @@ pub(crate) fn fmlal2(l: &mut Lifter, q: bool, sub: bool, rm: VReg, rn: VReg, rd:
     mul_acc_long(l, q, sub, rn, m, true, rd)
 }
 
+/// Bits 21:16 of FMLAL by element: `L:M`, two bits of the index, and one of the low 16 registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HalfElement(u8);
+
+impl Field for HalfElement {
+    const WIDTH: u8 = 6;
+    fn from_bits(bits: u32) -> Self {
+        HalfElement(bits as u8)
+    }
+}
+
 /// FMLAL, FMLSL (by element)
-pub(crate) fn fmlal_elem(
-    l: &mut Lifter,
-    q: bool,
-    lm: Imm<2>,
-    rm: Imm<4>,
-    sub: bool,
-    h: bool,
-    rn: VReg,
-    rd: VReg,
-) -> Lifted {
-    let m = element(l, lm, rm, h);
+pub(crate) fn fmlal_elem(l: &mut Lifter, q: bool, e: HalfElement, sub: bool, h: bool, rn: VReg, rd: VReg) -> Lifted {
+    let m = half_element(l, e, h);
     mul_acc_long(l, q, sub, rn, m, false, rd)
 }
 
 /// FMLAL2, FMLSL2 (by element)
-pub(crate) fn fmlal2_elem(
-    l: &mut Lifter,
-    q: bool,
-    lm: Imm<2>,
-    rm: Imm<4>,
-    sub: bool,
-    h: bool,
-    rn: VReg,
-    rd: VReg,
-) -> Lifted {
-    let m = element(l, lm, rm, h);
+pub(crate) fn fmlal2_elem(l: &mut Lifter, q: bool, e: HalfElement, sub: bool, h: bool, rn: VReg, rd: VReg) -> Lifted {
+    let m = half_element(l, e, h);
     mul_acc_long(l, q, sub, rn, m, true, rd)
 }
 
-/// The half-precision element `H:L:M` of one of the low 16 registers, in every lane.
-fn element(l: &mut Lifter, lm: Imm<2>, rm: Imm<4>, h: bool) -> Val {
-    let m = l.v(VReg(rm.0 as u8));
-    l.vdup_lane(Lane::H, (h as u32) << 2 | lm.0, m)
+/// The half-precision element `H:L:M` in every lane.
+fn half_element(l: &mut Lifter, e: HalfElement, h: bool) -> Val {
+    let m = l.v(VReg(e.0 & 15));
+    l.vdup_lane(Lane::H, u32::from(h) << 2 | u32::from(e.0) >> 4, m)
 }
 
 /// The second half of the halves that an FMLAL2 of width `q` takes, moved low.

@@ -8,7 +8,8 @@ use jib_ir::ty::{Lane, lane_of};
 
 use super::fp::Rint;
 use super::fp_convert::RMode;
-use super::simd_fp::{FForm, single_or_double};
+use super::simd::Qu;
+use super::simd_fp::{FForm, FSize, single_or_double};
 use super::{Lifted, Lifter};
 use crate::field::{Imm, VReg};
 use crate::field_enum;
@@ -34,9 +35,11 @@ enum Misc {
     ToInt {
         rm: Rm,
         signed: bool,
+        fbits: u8,
     },
     FromInt {
         signed: bool,
+        fbits: u8,
     },
     Un(FUnOp),
     /// An estimate on unsigned integers.
@@ -60,12 +63,12 @@ impl Misc {
                 Misc::Round { rm, exact }
             }
             (0b11010 | 0b11011, _, _) => {
-                Misc::ToInt { rm: RMode::from_bits((low as u32) << 1 | a as u32).rm(), signed }
+                Misc::ToInt { rm: RMode::from_bits((low as u32) << 1 | a as u32).rm(), signed, fbits: 0 }
             }
-            (0b11100, _, false) => Misc::ToInt { rm: Rm::TieAway, signed },
+            (0b11100, _, false) => Misc::ToInt { rm: Rm::TieAway, signed, fbits: 0 },
             (0b11100, false, true) => Misc::Estimate(VUnOp::URecpe),
             (0b11100, true, true) => Misc::Estimate(VUnOp::URsqrte),
-            (0b11101, _, false) => Misc::FromInt { signed },
+            (0b11101, _, false) => Misc::FromInt { signed, fbits: 0 },
             (0b11101, false, true) => Misc::Un(FUnOp::Recpe),
             (0b11101, true, true) => Misc::Un(FUnOp::Rsqrte),
             (0b11110 | 0b11111, x, false) => Misc::RoundN { wide: low, x },
@@ -100,31 +103,31 @@ impl Misc {
 }
 
 /// Two-register miscellaneous, singles and doubles
-pub(crate) fn misc(l: &mut Lifter, q: bool, u: bool, a: bool, z: bool, op: Imm<3>, rn: VReg, rd: VReg) -> Lifted {
-    let op = Misc::decode(u, a, 0b11000 | op.0).filter(Misc::is_vector);
-    one(l, FForm::vector(q, z), op, rn, rd)
+pub(crate) fn misc(l: &mut Lifter, qu: Qu, size: FSize, op: Imm<3>, rn: VReg, rd: VReg) -> Lifted {
+    let op = Misc::decode(qu.u, size.a, 0b11000 | op.0).filter(Misc::is_vector);
+    one(l, FForm::vector(qu.q, size.z), op, rn, rd)
 }
 
 /// FCM{GT,GE,EQ,LE,LT} (zero), FABS, FNEG (vector)
-pub(crate) fn misc_zero(l: &mut Lifter, q: bool, u: bool, z: bool, op: Imm<2>, rn: VReg, rd: VReg) -> Lifted {
-    one(l, FForm::vector(q, z), Misc::decode(u, true, 0b01100 | op.0), rn, rd)
+pub(crate) fn misc_zero(l: &mut Lifter, qu: Qu, z: bool, op: Imm<2>, rn: VReg, rd: VReg) -> Lifted {
+    one(l, FForm::vector(qu.q, z), Misc::decode(qu.u, true, 0b01100 | op.0), rn, rd)
 }
 
 /// Two-register miscellaneous, halves
-pub(crate) fn misc_h(l: &mut Lifter, q: bool, u: bool, a: bool, op: Imm<3>, rn: VReg, rd: VReg) -> Lifted {
-    let op = Misc::decode(u, a, 0b11000 | op.0).filter(Misc::is_vector);
-    one(l, Some(FForm::halves(q)), op, rn, rd)
+pub(crate) fn misc_h(l: &mut Lifter, qu: Qu, a: bool, op: Imm<3>, rn: VReg, rd: VReg) -> Lifted {
+    let op = Misc::decode(qu.u, a, 0b11000 | op.0).filter(Misc::is_vector);
+    one(l, Some(FForm::halves(qu.q)), op, rn, rd)
 }
 
 /// FCM{GT,GE,EQ,LE,LT} (zero), FABS, FNEG (vector, halves)
-pub(crate) fn misc_zero_h(l: &mut Lifter, q: bool, u: bool, op: Imm<2>, rn: VReg, rd: VReg) -> Lifted {
-    one(l, Some(FForm::halves(q)), Misc::decode(u, true, 0b01100 | op.0), rn, rd)
+pub(crate) fn misc_zero_h(l: &mut Lifter, qu: Qu, op: Imm<2>, rn: VReg, rd: VReg) -> Lifted {
+    one(l, Some(FForm::halves(qu.q)), Misc::decode(qu.u, true, 0b01100 | op.0), rn, rd)
 }
 
 /// Scalar two-register miscellaneous, singles and doubles
-pub(crate) fn misc_scalar(l: &mut Lifter, u: bool, a: bool, z: bool, op: Imm<3>, rn: VReg, rd: VReg) -> Lifted {
-    let op = Misc::decode(u, a, 0b11000 | op.0).filter(Misc::is_scalar);
-    one(l, Some(FForm::scalar(single_or_double(z))), op, rn, rd)
+pub(crate) fn misc_scalar(l: &mut Lifter, u: bool, size: FSize, op: Imm<3>, rn: VReg, rd: VReg) -> Lifted {
+    let op = Misc::decode(u, size.a, 0b11000 | op.0).filter(Misc::is_scalar);
+    one(l, Some(FForm::scalar(size.fmt())), op, rn, rd)
 }
 
 /// FCM{GT,GE,EQ,LE,LT} (scalar, zero)
@@ -167,8 +170,12 @@ fn apply(l: &mut Lifter, form: FForm, op: Misc, a: Val) -> Val {
         Misc::Sign(op) => l.fsign(op, fmt, shape, a),
         Misc::Round { rm, exact } => l.push(Op::FRound { fmt, shape, rm, exact, int: 0, a }),
         Misc::RoundN { wide, x } => l.round_n(fmt, shape, wide, x, a),
-        Misc::ToInt { rm, signed } => to_int(l, form, rm, signed, 0, a),
-        Misc::FromInt { signed } => from_int(l, form, signed, 0, a),
+        Misc::ToInt { rm, signed, fbits } => {
+            l.push(Op::FToInt { fmt, to: form.lane(), signed, rm, fbits, lanes: form.lanes(), a })
+        }
+        Misc::FromInt { signed, fbits } => {
+            l.push(Op::IntToF { fmt, from: form.lane(), signed, fbits, lanes: form.lanes(), a })
+        }
         Misc::Un(op) => l.fun(op, fmt, shape, a),
         Misc::Estimate(op) => {
             let r = l.vun(op, Lane::S, a);
@@ -177,34 +184,30 @@ fn apply(l: &mut Lifter, form: FForm, op: Misc, a: Val) -> Val {
     }
 }
 
-fn to_int(l: &mut Lifter, form: FForm, rm: Rm, signed: bool, fbits: u8, a: Val) -> Val {
-    l.push(Op::FToInt { fmt: form.fmt, to: form.lane(), signed, rm, fbits, lanes: form.lanes(), a })
-}
-
-fn from_int(l: &mut Lifter, form: FForm, signed: bool, fbits: u8, a: Val) -> Val {
-    l.push(Op::IntToF { fmt: form.fmt, from: form.lane(), signed, fbits, lanes: form.lanes(), a })
-}
-
 field_enum! {
     /// Low opcode bits of the fixed-point conversions among the shifts by immediate.
     FixedOp: 2 { FromInt, Reserved1, Reserved2, ToInt }
 }
 
+impl FixedOp {
+    /// The conversion with as many fraction bits as `imm` says.
+    fn with<const N: u8>(self, unsigned: bool, imm: Imm<N>) -> Option<Misc> {
+        let (signed, fbits) = (!unsigned, (1 << N) - imm.0 as u8);
+        match self {
+            FixedOp::ToInt => Some(Misc::ToInt { rm: Rm::Zero, signed, fbits }),
+            FixedOp::FromInt => Some(Misc::FromInt { signed, fbits }),
+            FixedOp::Reserved1 | FixedOp::Reserved2 => None,
+        }
+    }
+}
+
 /// SCVTF, UCVTF, FCVTZS, FCVTZU (vector, fixed-point). The width of the immediate names that of the lanes.
-pub(crate) fn fixed<const N: u8>(
-    l: &mut Lifter,
-    q: bool,
-    u: bool,
-    imm: Imm<N>,
-    op: FixedOp,
-    rn: VReg,
-    rd: VReg,
-) -> Lifted {
+pub(crate) fn fixed<const N: u8>(l: &mut Lifter, qu: Qu, imm: Imm<N>, op: FixedOp, rn: VReg, rd: VReg) -> Lifted {
     let form = match N {
-        4 => Some(FForm::halves(q)),
-        _ => FForm::vector(q, N == 6),
+        4 => Some(FForm::halves(qu.q)),
+        _ => FForm::vector(qu.q, N == 6),
     };
-    fixed_point(l, form, u, (1 << N) - imm.0 as u8, op, rn, rd)
+    one(l, form, op.with(qu.u, imm), rn, rd)
 }
 
 /// SCVTF, UCVTF, FCVTZS, FCVTZU (scalar, fixed-point, in the vector registers)
@@ -220,19 +223,7 @@ pub(crate) fn fixed_scalar<const N: u8>(
         4 => Fmt::H,
         _ => single_or_double(N == 6),
     };
-    fixed_point(l, Some(FForm::scalar(fmt)), u, (1 << N) - imm.0 as u8, op, rn, rd)
-}
-
-fn fixed_point(l: &mut Lifter, form: Option<FForm>, u: bool, fbits: u8, op: FixedOp, rn: VReg, rd: VReg) -> Lifted {
-    let Some(form) = form else { return Lifted::Undefined };
-    let a = l.v(rn);
-    let r = match op {
-        FixedOp::ToInt => to_int(l, form, Rm::Zero, !u, fbits, a),
-        FixedOp::FromInt => from_int(l, form, !u, fbits, a),
-        FixedOp::Reserved1 | FixedOp::Reserved2 => return Lifted::Undefined,
-    };
-    l.set_v(rd, r);
-    Lifted::Next
+    one(l, Some(FForm::scalar(fmt)), op.with(u, imm), rn, rd)
 }
 
 /// The narrow and the wide format of a conversion.

@@ -1,6 +1,7 @@
 //! Exception generation, hints, barriers, PSTATE and cache maintenance (Arm ARM C4.1.94).
 
 use jib_ir::op::{ExitKind, Fence, Op, Trap};
+use jib_ir::region::Val;
 use jib_ir::runtime::Wait;
 use jib_ir::state::slot;
 use jib_ir::ty::{Size, Ty};
@@ -160,7 +161,7 @@ pub(crate) fn sys(l: &mut Lifter, op: SysOp, rt: Reg) -> Lifted {
 }
 
 /// The address of the cache line that `rt` points into.
-fn line(l: &mut Lifter, rt: Reg) -> jib_ir::region::Val {
+fn line(l: &mut Lifter, rt: Reg) -> Val {
     let addr = l.x(Ty::I64, rt);
     l.and_imm(addr, !(cpu::LINE - 1))
 }

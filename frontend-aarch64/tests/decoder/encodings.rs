@@ -2,9 +2,9 @@
 //! For each module of the crate: encodings that we implement (`""`), those of which we implement `"some"`
 //! (the rest of the word tells which), and those of a feature that we do not have.
 
-use super::{Encoding, encodings};
+use super::{Encoding, list};
 
-encodings! {
+list! {
     "": dpimm::addsub_imm {
         ADD_32_addsub_imm ADDS_32S_addsub_imm SUB_32_addsub_imm SUBS_32S_addsub_imm ADD_64_addsub_imm
         ADDS_64S_addsub_imm SUB_64_addsub_imm SUBS_64S_addsub_imm
@@ -86,7 +86,6 @@ encodings! {
     "WFxT": control::systeminstrswithreg { WFET_only_systeminstrswithreg WFIT_only_systeminstrswithreg }
     "some": control::systemmove { MSR_SR_systemmove MRS_RS_systemmove }
     "D128": control::systemmovepr { MSRR_SR_systemmovepr MRRS_RS_systemmovepr }
-    "TME": control::systemresult { TSTART_BR_systemresult TTEST_BR_systemresult }
     "compartments": control::tchange_imm { TCHANGEB_tc_imm TCHANGEF_tc_imm }
     "compartments": control::tchange_reg { TCHANGEB_tc_reg TCHANGEF_tc_reg }
     "": control::testbranch { TBZ_only_testbranch TBNZ_only_testbranch }
@@ -458,5 +457,5 @@ encodings! {
         RCWCASPAL_C64_rcwcomswappr RCWSCASP_C64_rcwcomswappr RCWSCASPL_C64_rcwcomswappr
         RCWSCASPA_C64_rcwcomswappr RCWSCASPAL_C64_rcwcomswappr
     }
-    "": reserved::perm_undef { UDF_only_perm_undef }
+    "undefined for good": reserved::perm_undef { UDF_only_perm_undef }
 }

@@ -1,8 +1,8 @@
 //! Arm's machine-readable list of A64 encodings, SIMD and floating point; as in `encodings.rs`.
 
-use super::{Encoding, encodings};
+use super::{Encoding, list};
 
-encodings! {
+list! {
     "": simd_dp::asimdall {
         SADDLV_asimdall_only SMAXV_asimdall_only SMINV_asimdall_only ADDV_asimdall_only
         FMAXNMV_asimdall_only_H FMAXV_asimdall_only_H FMINNMV_asimdall_only_H FMINV_asimdall_only_H

@@ -231,3 +231,89 @@ pub(super) fn value(op: &Op, [a, b, acc]: [u128; 3], env: &mut FpEnv) -> Option<
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::softfloat::fpsr;
+
+    const ENV: FpEnv = FpEnv { fpcr: 0, fpsr: 0 };
+
+    fn singles(x: [f32; 4]) -> u128 {
+        x.iter().rev().fold(0, |v, x| v << 32 | u128::from(x.to_bits()))
+    }
+
+    fn doubles(x: [f64; 2]) -> u128 {
+        x.iter().rev().fold(0, |v, x| v << 64 | u128::from(x.to_bits()))
+    }
+
+    #[test]
+    fn lanes_that_are_not_active_are_zero_and_silent() {
+        let mut env = ENV;
+        // The lanes above would raise invalid operation.
+        let (a, b) = (singles([1.5, 2.0, f32::INFINITY, 0.0]), singles([2.0, 0.25, f32::NEG_INFINITY, 1.0]));
+        assert_eq!(fbin(FBinOp::Add, Fmt::S, Shape::Half, a, b, &mut env), singles([3.5, 2.25, 0.0, 0.0]));
+        assert_eq!(fbin(FBinOp::Mul, Fmt::S, Shape::Scalar, a, b, &mut env), singles([3.0, 0.0, 0.0, 0.0]));
+        assert_eq!(env.fpsr, 0);
+        fbin(FBinOp::Add, Fmt::S, Shape::Full, a, b, &mut env);
+        assert_eq!(env.fpsr, fpsr::IOC);
+    }
+
+    #[test]
+    fn arithmetic_by_the_lane() {
+        let mut env = ENV;
+        let (a, b) = (doubles([2.25, -4.0]), doubles([3.0, 0.5]));
+        assert_eq!(fun(FUnOp::Sqrt, Fmt::D, Shape::Scalar, a, &mut env), doubles([1.5, 0.0]));
+        assert_eq!(fmuladd(Fmt::D, Shape::Full, b, a, b, &mut env), doubles([9.75, -1.5]));
+        assert_eq!(fbin(FBinOp::Abd, Fmt::D, Shape::Full, a, b, &mut env), doubles([0.75, 4.5]));
+        let halves = 0x4000_3c00; // 1.0 and 2.0
+        let acc = singles([0.5, 0.5, 0.5, 0.5]);
+        assert_eq!(fmuladd_hs(Shape::Half, acc, halves, halves, &mut env), singles([1.5, 4.5, 0.0, 0.0]));
+        assert_eq!(env.fpsr, 0);
+    }
+
+    #[test]
+    fn signs_and_masks() {
+        let mut env = ENV;
+        let (a, b) = (singles([-1.0, 2.0, f32::NAN, -3.0]), singles([1.0, 2.0, 0.0, 1.0]));
+        assert_eq!(fsign(FSignOp::Abs, Fmt::S, Shape::Half, a), singles([1.0, 2.0, 0.0, 0.0]));
+        assert_eq!(fsign(FSignOp::Neg, Fmt::S, Shape::Scalar, a), singles([1.0, 0.0, 0.0, 0.0]));
+        let all = u32::MAX as u128;
+        assert_eq!(fmask(FMaskOp::Eq, Fmt::S, Shape::Full, a, b, &mut env), all << 32);
+        assert_eq!(env.fpsr, 0, "a quiet NaN is not invalid when tested for equality");
+        assert_eq!(fmask(FMaskOp::AbsGt, Fmt::S, Shape::Full, a, b, &mut env), all << 96);
+        assert_eq!(fmask(FMaskOp::AbsGe, Fmt::S, Shape::Half, a, b, &mut env), all << 32 | all);
+        assert_eq!(env.fpsr, fpsr::IOC);
+        assert_eq!(fcmp(Fmt::S, false, a, b, &mut env), 0x8000_0000);
+    }
+
+    #[test]
+    fn conversions_between_widths() {
+        let mut env = ENV;
+        let a = singles([1.5, -2.5, 3.5, 1e10]);
+        assert_eq!(fcvt(Fmt::S, Fmt::D, 2, Rm::Fpcr, a, &mut env), doubles([1.5, -2.5]));
+        assert_eq!(fcvt(Fmt::D, Fmt::S, 2, Rm::Fpcr, doubles([1.5, -2.5]), &mut env), singles([1.5, -2.5, 0.0, 0.0]));
+        let int = |signed, fbits, lanes| IntFmt { lane: Lane::S, signed, fbits, lanes };
+        assert_eq!(ftoint(Fmt::S, int(true, 1, 3), Rm::Zero, a, &mut env), 3 | (-5i32 as u32 as u128) << 32 | 7 << 64);
+        assert_eq!(env.fpsr, 0);
+        let saturated = ftoint(Fmt::S, int(false, 0, 4), Rm::TieEven, a, &mut env);
+        assert_eq!(saturated, 2 | 4 << 64 | (u32::MAX as u128) << 96);
+        assert_eq!(env.fpsr, fpsr::IOC | fpsr::IXC);
+        assert_eq!(inttof(Fmt::D, int(true, 2, 1), u32::MAX.into(), &mut env), doubles([-0.25, 0.0]));
+        assert_eq!(fjcvt(doubles([4_294_967_301.0, 0.0]), &mut env), 5);
+        assert_eq!(fjcvt(doubles([-7.0, 0.0]), &mut env), 1 << 32 | 0xffff_fff9);
+    }
+
+    #[test]
+    fn rounding_follows_the_mode_and_the_op() {
+        let a = doubles([2.5, -2.5]);
+        let round = |rm, fpcr| {
+            let mut env = FpEnv { fpcr, fpsr: 0 };
+            let to = RoundTo { rm, exact: true, int: 0 };
+            (fround(to, Fmt::D, Shape::Full, a, &mut env), env.fpsr)
+        };
+        assert_eq!(round(Rm::TieAway, 0), (doubles([3.0, -3.0]), fpsr::IXC));
+        assert_eq!(round(Rm::Fpcr, 0).0, doubles([2.0, -2.0]));
+        assert_eq!(round(Rm::Fpcr, 1 << 22).0, doubles([3.0, -2.0]));
+    }
+}

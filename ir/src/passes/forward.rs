@@ -1,7 +1,7 @@
 //! Reads of state that the block has read or written before become that value.
 //!
-//! The promise: only within a block, and not across a call; FPSR not across an FP operation, `EXIT_REQUEST`, which other
-//! threads write, not at all. Writes of what is there already go.
+//! The promise: only within a block, and not across a call; FPSR not across an FP operation; `EXIT_REQUEST`, which
+//! other threads write, not at all. Writes of what is there already go.
 
 use super::{NOTHING, Renames, words};
 use crate::op::{Effect, Op};

@@ -1,7 +1,8 @@
 //! Passes that make a region smaller without changing what it does.
 //!
 //! The promise: from any verified region a pass makes a verified one with the same effect on state and memory, the same
-//! exits, and the exact guest state wherever it can be observed: at loads, stores, calls and exits. Each takes linear time.
+//! exits, and the exact guest state wherever it can be observed: at loads, stores, calls and exits. Each takes linear
+//! time.
 
 mod dce;
 mod dead_set;
@@ -38,18 +39,25 @@ pub fn run(region: &mut Region) {
 const NOTHING: Op = Op::Imm { ty: Ty::Bool, v: 0 };
 
 /// Which value each value has been found to be.
-struct Renames(Vec<Val>);
+struct Renames {
+    to: Vec<Val>,
+    /// Has any been found to be another?
+    any: bool,
+}
 
 impl Renames {
     fn new(region: &Region) -> Renames {
-        Renames((0..region.ops.len() as u32).map(Val).collect())
+        Renames { to: (0..region.ops.len() as u32).map(Val).collect(), any: false }
     }
     /// From now on operands that are op `index`'s value become `v`.
     fn set(&mut self, index: usize, v: Val) {
-        self.0[index] = v;
+        self.to[index] = v;
+        self.any = true;
     }
     fn apply(&self, op: &mut Op) {
-        op.map_args(&mut |v| self.0[v.index()]);
+        if self.any {
+            op.map_args(&mut |v| self.to[v.index()]);
+        }
     }
 }
 

@@ -181,10 +181,10 @@ impl Disk for Overlay {
         }
         let end = offset + buf.len() as u64;
         let (first, last) = (offset / CLUSTER, (end - 1) / CLUSTER);
-        if offset % CLUSTER != 0 {
+        if !offset.is_multiple_of(CLUSTER) {
             self.copy_up(first)?;
         }
-        if end % CLUSTER != 0 {
+        if !end.is_multiple_of(CLUSTER) {
             self.copy_up(last)?;
         }
         self.changes.write_all_at(buf, offset)?;

@@ -1,10 +1,20 @@
 //! The world outside the guest, behind small traits: terminal, files, the waiting for them.
 
 pub mod disk;
+pub mod escape;
 pub mod input;
+pub mod pump;
+pub mod terminal;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// 64 random bits, or `None` if the host has none to give.
+pub fn entropy() -> Option<u64> {
+    let mut bytes = [0; 8];
+    let n = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).ok()?;
+    (n == bytes.len()).then(|| u64::from_ne_bytes(bytes))
+}
 
 /// Where a console's output goes.
 pub trait Output: Send {

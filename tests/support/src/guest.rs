@@ -20,7 +20,8 @@ pub fn compile(source: &Path, flags: &str) -> PathBuf {
         // Several test processes may do so at once: the rename makes it appear whole.
         let temporary = target.with_extension(std::process::id().to_string());
         let mut gcc = tools::command("aarch64-linux-gnu-gcc");
-        gcc.args(flags.split_whitespace()).arg(source).arg("-o").arg(&temporary).args(["-lm", "-lpthread"]);
+        let (libraries, options): (Vec<&str>, Vec<&str>) = flags.split_whitespace().partition(|f| f.starts_with("-l"));
+        gcc.args(options).arg(source).arg("-o").arg(&temporary).args(["-lm", "-lpthread"]).args(libraries);
         tools::output(&mut gcc);
         std::fs::rename(&temporary, &target).expect("cannot rename a compiled program");
     }

@@ -22,10 +22,14 @@ pub const EXCLUDED: &[Excluded] = &[
     Excluded { mask: 0xffff_ff00, value: 0xd53b_e000, reason: "counters: time" },
     Excluded { mask: 0xffff_ffe0, value: 0xd50b_7420, reason: "DC ZVA: 512 bytes there, 64 here (own test)" },
     Excluded { mask: 0xfe40_0000, value: 0x6800_0000, reason: "STGP: qemu has MTE" },
+    Excluded { mask: 0xffff_ffe0, value: 0xd53b_9e00, reason: "PMUSERENR_EL0: qemu has a PMU" },
+    Excluded { mask: 0xffff_ffe0, value: 0xd533_0100, reason: "MDCCSR_EL0: Linux has it trapped" },
     Excluded { mask: 0xffff_f0ff, value: 0xd503_409f, reason: "MSR TCO: qemu has MTE" },
     Excluded { mask: 0xffdf_ffe0, value: 0xd51b_42e0, reason: "MSR TCO: qemu has MTE" },
     Excluded { mask: 0xffff_f0e0, value: 0xd50b_7060, reason: "DC of tags: qemu has MTE" },
     Excluded { mask: 0xffff_f0c0, value: 0xd50b_7080, reason: "DC of tags: qemu has MTE" },
+    Excluded { mask: 0xffff_ffe0, value: 0xd53b_9e00, reason: "PMUSERENR_EL0: qemu has a PMU" },
+    Excluded { mask: 0xffff_ffe0, value: 0xd533_0100, reason: "MDCCSR_EL0: Linux has it trapped" },
     Excluded { mask: 0xffff_f0ff, value: 0xd503_409f, reason: "MSR TCO, #imm: qemu has MTE" },
     Excluded { mask: 0xffff_fc00, value: 0x1e63_4000, reason: "BF16: qemu has it, we do not" },
     Excluded { mask: 0xbfff_fc00, value: 0x0ea1_6800, reason: "BF16: qemu has it, we do not" },
@@ -43,6 +47,9 @@ pub const LACKING: &[Excluded] = &[
     Excluded { mask: 0x7ff0_0000, value: 0x11c0_0000, reason: "CSSC: SMAX, UMAX, SMIN, UMIN (immediate)" },
     Excluded { mask: 0x3b20_0c00, value: 0x1900_0400, reason: "MOPS: CPYF*, CPY*, SET*" },
     Excluded { mask: 0xff00_0010, value: 0x5400_0010, reason: "HBC: BC.cond" },
+    Excluded { mask: 0xffff_fee0, value: 0xd50b_7c20, reason: "DPB: DC CVAP, DC CVADP (qemu's user mode)" },
+    Excluded { mask: 0xffff_ffe0, value: 0xd50b_7c20, reason: "DC CVAP: only in system mode" },
+    Excluded { mask: 0xffff_ffe0, value: 0xd50b_7d20, reason: "DC CVADP: only in system mode" },
 ];
 
 /// Instructions at which qemu 7.2 departs from the architecture. `fpcr` is the mode in which it does (0: any).
@@ -61,6 +68,8 @@ pub struct Wrong {
 pub const QEMU_WRONG: &[Wrong] = &[
     // Advanced SIMD modified immediate: "cmode 1111, op 1, o2 1: Unallocated"; qemu takes it for FMOV 2D.
     Wrong { mask: 0xbff8_fc00, value: 0x2f00_fc00, fpcr: 0, reason: "FMOV (vector, immediate) with o2: unallocated" },
+    // FPCR.Len and Stride: "no function in AArch64"; qemu keeps them for AArch32, which we do not have.
+    Wrong { mask: 0xffff_ffe0, value: 0xd51b_4400, fpcr: 0, reason: "MSR FPCR: Len and Stride are kept" },
     // CASP: "X[s+1] = ..." with s = 30 is a write to XZR; qemu writes SP.
     Wrong { mask: 0xbfbf_7c00, value: 0x083e_7c00, fpcr: 0, reason: "CASP of X30 and XZR" },
     // FPToFixedJS: "elsif sign == '0' && value == 0.0 && !IsZero(op<51:0>) then Z = '0'": flushed inputs too.

@@ -13,6 +13,8 @@ pub mod guest;
 pub mod interp;
 pub mod known;
 pub mod oracle;
+pub mod program;
 pub mod random;
+pub mod testfloat;
 pub mod tools;
 pub mod values;

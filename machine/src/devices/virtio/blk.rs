@@ -64,7 +64,7 @@ impl Blk {
     /// Byte range of `bytes` from `sector`, if the disk has it.
     fn range(&self, sector: u64, bytes: u64) -> Result<u64, Failure> {
         let end = sector.checked_add(bytes.div_ceil(SECTOR)).ok_or(Failure::Io)?;
-        if bytes % SECTOR != 0 || end > self.capacity() {
+        if !bytes.is_multiple_of(SECTOR) || end > self.capacity() {
             return Err(Failure::Io);
         }
         Ok(sector * SECTOR)
@@ -137,7 +137,7 @@ impl Blk {
 
     /// Discard and write-zeroes: segments of 16 bytes, each a sector, a count and flags.
     fn erase(&mut self, kind: u32, given: u64, reader: &mut ChainReader<'_>) -> Result<(), Failure> {
-        if given == 0 || given % 16 != 0 || given / 16 > u64::from(MOST_SEGMENTS) || self.disk.read_only() {
+        if given == 0 || !given.is_multiple_of(16) || given / 16 > u64::from(MOST_SEGMENTS) || self.disk.read_only() {
             return Err(Failure::Io);
         }
         for _ in 0..given / 16 {

@@ -1,0 +1,57 @@
+//! What programs ask of the system: threads, signals, faults, changing code, processes.
+//!
+//! The outputs are in `tests/guest/*/NAME.expected`, as Linux on AArch64 gives them; `qemu-aarch64` cannot be asked,
+//! since it gets some of them wrong (stale code of mapped-twice memory, sequential consistency, `exec`).
+
+use std::path::Path;
+use std::time::Duration;
+
+use jib_testing::program::{self, ENGINES};
+use jib_testing::{guest, tools};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn check(name: &str, flags: &str, code: i32) {
+    let base = tools::root().join("tests/guest").join(name);
+    let wanted = std::fs::read(base.with_extension("expected")).expect("no expected output");
+    let exe = guest::compile(&base.with_extension("c"), flags);
+    for (engine, options) in ENGINES {
+        let run = program::run(&mut program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), options, &exe), LIMIT);
+        program::check(&format!("{name}, {engine}, {flags}"), &run, &wanted, code);
+    }
+}
+
+#[test]
+fn mutexes_conditions_barriers() {
+    check("threads/mutex", "-O2 -static", 0);
+}
+
+#[test]
+fn atomics_by_lse() {
+    check("threads/atomics", "-O2 -static -march=armv8.1-a -latomic", 0);
+}
+
+#[test]
+fn atomics_by_exclusives() {
+    check("threads/atomics", "-O2 -static -mno-outline-atomics -latomic", 0);
+}
+
+#[test]
+fn signals_and_timers() {
+    check("threads/signals", "-O2 -static", 0);
+}
+
+#[test]
+fn faults_are_exact() {
+    check("system/faults", "-O2 -static", 0);
+}
+
+#[test]
+fn code_that_changes() {
+    check("system/code", "-O2 -static", 0);
+}
+
+#[test]
+fn processes() {
+    check("system/process", "-O2 -static -w", 9);
+}
