@@ -254,7 +254,8 @@ pub(crate) fn evaluate_preserving() -> usize {
 }
 
 unsafe extern "sysv64" {
-    fn jib_evaluate_preserving(state: *mut State, op: *const Op);
+    /// Takes what [`evaluate`] takes.
+    fn jib_evaluate_preserving();
 }
 
 // The whole caller-saved set; the stack is aligned by hand, for it is called from any depth.

@@ -386,12 +386,6 @@ impl Cache {
         }
         self.closed = true;
     }
-
-    /// Regions now alive.
-    #[cfg(test)]
-    pub(crate) fn regions(&self) -> usize {
-        self.regions.len()
-    }
 }
 
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {

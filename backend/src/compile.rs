@@ -25,6 +25,7 @@ pub(crate) struct Code {
     /// One link cell per direct exit.
     pub(crate) cells: Box<[AtomicU64]>,
     /// Ops that the code passes to the evaluator.
+    #[expect(dead_code, reason = "only the code itself reads them")]
     pub(crate) ops: Vec<Box<Op>>,
 }
 

@@ -1,6 +1,8 @@
 //! Functions that compiled code calls for pure ops without a good inline form.
 
 use jib_ir::eval::int;
+use jib_ir::op::Rm;
+use jib_ir::softfloat::Fmt;
 use jib_ir::ty::Size;
 
 use crate::abi::HostFeatures;
@@ -29,5 +31,11 @@ pub(crate) fn crc32(_host: &HostFeatures, c: bool, size: Size) -> usize {
 
 /// Address of the function for vector op `op`, if it has one: as many vectors as operands to a vector.
 pub(crate) fn vector(_host: &HostFeatures, _op: &jib_ir::op::Op) -> Option<usize> {
+    None
+}
+
+/// Address of the function that rounds the floats of a vector (or the first alone) to integral values without
+/// reporting inexactness, if the host has one.
+pub(crate) fn round(_host: &HostFeatures, _fmt: Fmt, _scalar: bool, _rm: Rm) -> Option<usize> {
     None
 }

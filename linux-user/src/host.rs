@@ -11,6 +11,17 @@ pub(crate) const ERESTARTSYS: i64 = -512;
 
 global_asm!(
     ".pushsection .text.jib_syscall,\"ax\",@progbits",
+    // Other codegen units refer to them.
+    ".globl jib_syscall_begin",
+    ".hidden jib_syscall_begin",
+    ".globl jib_syscall_end",
+    ".hidden jib_syscall_end",
+    ".globl jib_syscall_interrupted",
+    ".hidden jib_syscall_interrupted",
+    ".globl jib_restorer",
+    ".hidden jib_restorer",
+    ".globl jib_syscall",
+    ".hidden jib_syscall",
     ".p2align 4",
     // rdi: number, rsi: six arguments, rdx: pending flag.
     "jib_syscall: mov rax, rdi",

@@ -165,7 +165,8 @@ impl Program {
             };
             space.mmap(m).map_err(|e| self.failed(e.0))?;
             zero_from = page_up(file_end);
-            let tail = zero_from.min(addr + s.memory) - file_end;
+            // To the end of the page, past the segment: the dynamic linker's own allocator begins there.
+            let tail = zero_from - file_end;
             if s.memory > s.file && s.prot & libc::PROT_WRITE != 0 {
                 let error =
                     |_| Error::Elf { path: self.path.clone(), error: ElfError::Truncated("a segment is missing") };

@@ -132,7 +132,7 @@ pub struct CpuPins {
 
 /// CPU inputs are numbered for [`Board::build`]'s sink: IRQ of CPU n is 2n, FIQ is 2n + 1.
 pub fn cpu_input(id: u32) -> (usize, bool) {
-    ((id / 2) as usize, id % 2 != 0)
+    ((id / 2) as usize, id & 1 != 0)
 }
 
 /// The machine without its CPUs.
@@ -227,7 +227,7 @@ struct Parts {
 
 impl Parts {
     fn new(config: Config, ram: Arc<Ram>, cpu_inputs: Arc<dyn IrqSink>) -> Self {
-        let affinities: Vec<u64> = (0..config.cpus as u64).map(|n| (n / CLUSTER) << 8 | n % CLUSTER).collect();
+        let affinities: Vec<u64> = (0..config.cpus as u64).map(|n| ((n / CLUSTER) << 8) | (n % CLUSTER)).collect();
         let lines = affinities.iter().zip(0..).map(|(&affinity, n)| CpuLines {
             affinity,
             irq: IrqLine::new(cpu_inputs.clone(), 2 * n),

@@ -18,6 +18,7 @@ pub mod host;
 pub mod initramfs;
 pub mod irq;
 pub mod loader;
+pub mod machine;
 pub mod net;
 pub mod psci;
 #[allow(unsafe_code, reason = "guest memory is shared with generated code")]

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::ops::Range;
 
 use goblin::container::{Container, Ctx};
+use goblin::elf::Elf;
 use goblin::elf::header::{EM_AARCH64, Header};
 use goblin::elf::program_header::{PT_LOAD, ProgramHeader};
 use vm_memory::{Bytes, GuestAddress};
@@ -233,7 +234,7 @@ fn load_elf(ram: &Ram, name: &str, bytes: &[u8]) -> Result<Kernel, LoadError> {
 }
 
 fn elf_segments(name: &str, bytes: &[u8]) -> Result<(Header, Vec<ProgramHeader>), LoadError> {
-    let parsed = Header::parse(bytes);
+    let parsed = Elf::parse_header(bytes);
     let Ok(header) = parsed else { return error(format!("{name}: the ELF header is damaged")) };
     let little = header.endianness().is_ok_and(|e| e.is_little());
     let big_container = header.container().is_ok_and(|c| c == Container::Big);

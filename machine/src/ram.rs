@@ -103,7 +103,8 @@ impl WrittenPages {
         std::mem::take(&mut queue)
     }
 
-    /// Calls `listener` whenever a page is queued (to kick virtual CPUs). Only the first one counts.
+    /// Calls `listener` whenever a page is queued (to kick virtual CPUs). Only the first one counts; it
+    /// may be called with a device locked, so it must not touch devices.
     pub fn listen(&self, listener: impl Fn() + Send + Sync + 'static) {
         let _ = self.shared.listener.set(Box::new(listener));
     }
@@ -271,9 +272,24 @@ impl Ram {
             return None;
         }
         let at = self.host.wrapping_add(offset as usize).cast::<u128>();
+        let (low, high): (u64, u64);
         // SAFETY: `at` lies inside the mapping with room for 16 bytes and is aligned, since the mapping
-        // is page-aligned; every x86-64 processor with AVX (and all but the first few) has the instruction.
-        Some(unsafe { std::arch::x86_64::cmpxchg16b(at, expected, new, Ordering::SeqCst, Ordering::SeqCst) })
+        // is page-aligned; all x86-64 processors but the first few have the instruction. RBX is not
+        // ours to name as an operand: it is swapped in and out.
+        unsafe {
+            std::arch::asm!(
+                "xchg {new_low}, rbx",
+                "lock cmpxchg16b [{at}]",
+                "mov rbx, {new_low}",
+                at = in(reg) at,
+                new_low = inout(reg) new as u64 => _,
+                in("rcx") (new >> 64) as u64,
+                inout("rax") expected as u64 => low,
+                inout("rdx") (expected >> 64) as u64 => high,
+                options(nostack),
+            );
+        }
+        Some(u128::from(high) << 64 | u128::from(low))
     }
 
     /// The byte at `offset`.

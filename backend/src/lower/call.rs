@@ -1,6 +1,5 @@
 //! Calls out of compiled code.
 
-use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use jib_ir::op::Op;
 use jib_ir::region::Val;
@@ -135,7 +134,7 @@ impl Lowerer<'_, '_> {
         self.b.ins().call_indirect(self.sigs.preserve, target, &[self.st, op]);
     }
 
-    /// `c != 0` in a cold block: emits `body` there and comes back with its values.
+    /// `hot` unless `bad`, else what `body` emits in a cold block.
     pub(super) fn unless_cold(
         &mut self,
         bad: Value,
@@ -152,10 +151,5 @@ impl Lowerer<'_, '_> {
         self.b.ins().jump(on, &[slow.into()]);
         self.b.switch_to_block(on);
         result
-    }
-
-    /// Is `v` zero?
-    pub(super) fn is_zero(&mut self, v: Value) -> Value {
-        self.b.ins().icmp_imm_u(IntCC::Equal, v, 0)
     }
 }

@@ -142,8 +142,7 @@ impl Lowerer<'_, '_> {
     fn store_vector(&mut self, size: Size, addr: Value, v: Val) {
         let flags = self.guest_flags();
         let scalar = match (size, self.vals[v.index()]) {
-            (Size::B8, Repr::Scalar(s)) if self.type_of(s) == types::F64 => Some(s),
-            (Size::B4, Repr::Scalar(s)) if self.type_of(s) == types::F32 => Some(s),
+            (size, Repr::Scalar(s)) if u64::from(self.type_of(s).bytes()) == size.bytes() => Some(s),
             _ => None,
         };
         let v = match (scalar, size) {

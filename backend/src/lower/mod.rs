@@ -8,6 +8,8 @@ mod call;
 mod exit;
 mod flags;
 mod float;
+mod float_check;
+mod float_convert;
 mod int;
 mod lanes;
 mod memory;
@@ -61,7 +63,7 @@ enum Repr {
     Int(Value),
     /// `V128` as `i8x16`.
     Vec(Value),
-    /// `V128` as a scalar `f32` or `f64` with zeroes above it.
+    /// `V128` as a scalar (`f32`, `f64`, `i32` or `i64`) with zeroes above it.
     Scalar(Value),
     /// Flags, not computed until somebody wants them.
     Flags(Flags),
@@ -71,7 +73,6 @@ enum Repr {
 struct Sigs {
     region: SigRef,
     helper: SigRef,
-    evaluate: SigRef,
     preserve: SigRef,
     state_only: SigRef,
     vector: [SigRef; 3],
@@ -172,7 +173,6 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         let sigs = Sigs {
             region: sig(CallConv::Tail, &[i64; 3], &[i64]),
             helper: sig(sysv, &[i64; 6], &[i64, i64]),
-            evaluate: sig(sysv, &[i64, i64], &[]),
             preserve: sig(CallConv::PreserveAll, &[i64, i64], &[]),
             state_only: sig(sysv, &[i64], &[]),
             vector: [sig(sysv, &[v], &[v]), sig(sysv, &[v, v], &[v]), sig(sysv, &[v, v, v], &[v])],
@@ -351,8 +351,8 @@ impl<'a, 'b> Lowerer<'a, 'b> {
 
     /// A scalar with zeroes above it, as `i8x16`.
     fn whole(&mut self, s: Value) -> Value {
-        let ty = if self.b.func.dfg.value_type(s) == types::F32 { types::F32X4 } else { types::F64X2 };
-        let v = self.b.ins().scalar_to_vector(ty, s);
+        let one = self.type_of(s);
+        let v = self.b.ins().scalar_to_vector(one.by(128 / one.bits()).unwrap_or(types::I64X2), s);
         self.cast(types::I8X16, v)
     }
 

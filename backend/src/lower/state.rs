@@ -334,7 +334,7 @@ impl Lowerer<'_, '_> {
         match self.vector_slot(i) {
             Repr::Scalar(s) => {
                 let zero = self.const64(0);
-                if self.type_of(s) == types::F32 {
+                if self.type_of(s).bytes() == 4 {
                     self.store_state(zero, slot.offset());
                 }
                 self.store_state(s, slot.offset());

@@ -47,7 +47,11 @@ impl Lowerer<'_, '_> {
                 self.whole_of(r)
             }
             Op::VPair { lo, hi } => {
-                let (lo, hi) = (self.int(lo), self.int(hi));
+                let (lo, high) = (self.int(lo), hi);
+                if matches!(self.region.ops[high.index()], Op::Imm { v: 0, .. }) {
+                    return Repr::Scalar(lo);
+                }
+                let hi = self.int(high);
                 let v = self.b.ins().scalar_to_vector(types::I64X2, lo);
                 let r = self.b.ins().insertlane(v, hi, 1);
                 self.whole_of(r)
@@ -105,16 +109,15 @@ impl Lowerer<'_, '_> {
         self.b.ins().vconst(types::I8X16, data)
     }
 
-    fn vget(&mut self, lane: Lane, idx: u8, v: Val) -> Value {
+    pub(super) fn vget(&mut self, lane: Lane, idx: u8, v: Val) -> Value {
         if let Repr::Scalar(s) = self.vals[v.index()] {
-            let have = self.type_of(s);
-            match (lane, idx) {
-                (Lane::D, 0) if have == types::F64 => return self.bits(types::I64, s),
-                (Lane::S, 0) if have == types::F32 => {
-                    let r = self.bits(types::I32, s);
-                    return self.b.ins().uextend(types::I64, r);
-                }
-                _ => {}
+            let have = self.type_of(s).bytes();
+            if idx == 0 && have == 8 && lane == Lane::D {
+                return self.bits(types::I64, s);
+            }
+            if idx == 0 && have == 4 && matches!(lane, Lane::S | Lane::D) {
+                let r = self.bits(types::I32, s);
+                return self.b.ins().uextend(types::I64, r);
             }
         }
         let v = self.vec_as(lanes_of(lane), v);
@@ -124,6 +127,9 @@ impl Lowerer<'_, '_> {
 
     /// A scalar's bits as another type of its size.
     pub(super) fn bits(&mut self, ty: Type, v: Value) -> Value {
+        if self.type_of(v) == ty {
+            return v;
+        }
         self.b.ins().bitcast(ty, cranelift_codegen::ir::MemFlagsData::new(), v)
     }
 

@@ -71,7 +71,8 @@ fn system_flow(word: u32) -> Flow {
 /// Finds the blocks of the region that starts at `pc`; the first one is its entry.
 pub(super) fn discover(pc: u64, code: &dyn Fetch, limit: Limit) -> Result<Vec<BlockSpan>, Fault> {
     if limit.blocks <= 1 {
-        return Ok(vec![scan(pc, code, limit.insns, &|_| false)?.0]);
+        let (span, _) = scan(pc, code, limit.insns, &|_| false)?;
+        return Ok(vec![BlockSpan { entry: true, ..span }]);
     }
     let mut leaders: BTreeMap<u64, bool> = BTreeMap::from([(pc, true)]);
     let mut queue = VecDeque::from([pc]);

@@ -80,3 +80,27 @@ pub(crate) fn fmov_imm_half(l: &mut Lifter, q: bool, abc: Imm<3>, defgh: Imm<5>,
     l.set_vq(rd, q, r);
     Lifted::Next
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floating_point_immediates() {
+        assert_eq!(fp_imm(Lane::H, 0x70), 0x3c00);
+        assert_eq!(fp_imm(Lane::S, 0x70), 0x3f80_0000);
+        assert_eq!(fp_imm(Lane::D, 0x70), 1.0f64.to_bits());
+        assert_eq!(fp_imm(Lane::D, 0xff), (-1.9375f64).to_bits());
+        assert_eq!(fp_imm(Lane::S, 0x00), 2.0f32.to_bits().into());
+        assert_eq!(fp_imm(Lane::S, 0x3f), 31.0f32.to_bits().into());
+    }
+
+    #[test]
+    fn expansions() {
+        assert_eq!(expand(false, 0b0110, 0xab), splat(Lane::S, 0xab00_0000));
+        assert_eq!(expand(false, 0b1010, 0xab), splat(Lane::H, 0xab00));
+        assert_eq!(expand(false, 0b1101, 0xab), splat(Lane::S, 0x00ab_ffff));
+        assert_eq!(expand(true, 0b1110, 0b1000_0001), splat(Lane::D, 0xff00_0000_0000_00ff));
+        assert_eq!(expand(false, 0b1110, 0xab), u128::from_le_bytes([0xab; 16]));
+    }
+}

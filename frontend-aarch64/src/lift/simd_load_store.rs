@@ -199,21 +199,23 @@ fn three_target(t: Transfer, byte: u32) -> u32 {
 
 /// A vector whose byte `i` is byte `source(i)` of `vs`; what lies beyond them reads as zero.
 fn pick(l: &mut Lifter, vs: &[Val], source: impl Fn(u32) -> u32) -> Val {
-    let mut acc: Option<Val> = None;
+    let zero = l.vimm(0);
+    let mut acc = zero;
     for (k, &table) in vs.iter().enumerate() {
         let index = |i: u32| match source(i).checked_sub(16 * k as u32) {
             Some(at @ 0..16) => at as u128,
             _ => 0xff,
         };
         let idx = (0..16).fold(0u128, |m, i| m | index(i) << (8 * i));
-        let (zero, idx) = (l.vimm(0), l.vimm(idx));
+        if idx == u128::MAX {
+            continue;
+        }
+        let idx = l.vimm(idx);
+        // A lookup into zero and an OR: cheaper for the host than one into `acc`.
         let part = l.push(Op::VTbx { acc: zero, table, idx });
-        acc = Some(match acc {
-            None => part,
-            Some(acc) => l.vor(acc, part),
-        });
+        acc = if acc == zero { part } else { l.vor(acc, part) };
     }
-    acc.unwrap_or_else(|| l.vimm(0))
+    acc
 }
 
 /// A single-structure transfer.

@@ -159,15 +159,17 @@ pub(crate) fn ext(l: &mut Lifter, q: bool, rm: VReg, imm4: Imm<4>, rn: VReg, rd:
 /// TBL, and TBX if `keep`, of `len + 1` consecutive table registers
 pub(crate) fn table(l: &mut Lifter, q: bool, rm: VReg, len: Imm<2>, keep: bool, rn: VReg, rd: VReg) -> Lifted {
     let mut idx = l.v(rm);
-    let mut acc = if keep { l.v(rd) } else { l.vimm(0) };
-    for i in 0..=len.0 as u8 {
-        let table = l.v(VReg((rn.0 + i) % 32));
-        if i > 0 {
-            // Indices below 16 have been served; they wrap out of range.
-            let sixteen = l.vimm(splat(Lane::B, 16));
+    let acc = if keep { l.v(rd) } else { l.vimm(0) };
+    let table = l.v(rn);
+    let mut acc = l.push(Op::VTbx { acc, table, idx });
+    if len.0 > 0 {
+        // Each further table sees indices 16 lower; those served already wrap out of its range.
+        let sixteen = l.vimm(splat(Lane::B, 16));
+        for i in 1..=len.0 as u8 {
             idx = l.vbin(VBinOp::Sub, Lane::B, idx, sixteen);
+            let table = l.v(VReg((rn.0 + i) % 32));
+            acc = l.push(Op::VTbx { acc, table, idx });
         }
-        acc = l.push(Op::VTbx { acc, table, idx });
     }
     l.set_vq(rd, q, acc);
     Lifted::Next

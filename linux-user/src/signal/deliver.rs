@@ -68,6 +68,7 @@ impl Thread {
         let signal = info.signal();
         let blocked = self.context.mask() & bit(signal) != 0;
         let end = if blocked || !self.actions.get(signal).is_handler() {
+            self.report_death(signal, fault.addr);
             Some(Ended::Process(ExitStatus::Signaled(signal)))
         } else {
             self.deliver(info, fault)
@@ -76,6 +77,21 @@ impl Thread {
             self.context.set_mask(self.context.mask());
         }
         end
+    }
+
+    /// Tells where the program died and with which registers, if asked to be talkative.
+    fn report_death(&self, signal: i32, addr: u64) {
+        if !self.process.verbose {
+            return;
+        }
+        let s = &self.vcpu.state;
+        let mut text =
+            format!("jib: the program dies of signal {signal} at pc {:#x}, address {addr:#x}; registers:\n", s.pc());
+        for n in 0..32 {
+            let end = if n % 4 == 3 { '\n' } else { ' ' };
+            text += &format!("x{n:<2} {:016x}{end}", s.x(n));
+        }
+        crate::host::print(2, &text);
     }
 
     /// A failed memory access or instruction fetch.

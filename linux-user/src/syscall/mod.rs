@@ -40,6 +40,8 @@ pub(crate) enum Action {
     Leave(fn(&mut Thread, &Args) -> Option<Ended>),
     /// Say that there is no such call.
     Missing,
+    /// The same, for calls that programs do without as a matter of course: nothing to report.
+    Optional,
 }
 
 /// Makes the system call that the thread's registers ask for.
@@ -59,6 +61,7 @@ pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
             strace::log(t, nr, &args, None);
             return f(t, &args);
         }
+        Action::Optional => Err(Errno(libc::ENOSYS)),
         Action::Missing => {
             t.process.report_unknown(nr, row.name);
             Err(Errno(libc::ENOSYS))

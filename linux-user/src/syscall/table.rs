@@ -5,7 +5,7 @@
 
 use libc::*;
 
-use super::Action::{self, Call, Leave, Missing, Pass, Path};
+use super::Action::{self, Call, Leave, Missing, Optional, Pass, Path};
 use super::{exec, file, memory, path, signal, system, task, wait};
 
 /// One system call.
@@ -324,7 +324,7 @@ rows! {
     290 pkey_free "d" Call(memory::pkey_free);
     291 statx "Dsxxp" Path(SYS_statx, 1);
     292 io_pgetevents "pddppp" Call(wait::io_pgetevents);
-    293 rseq "pdxx" Missing;
+    293 rseq "pdxx" Optional;
     294 kexec_file_load "dddsx" Pass(SYS_kexec_file_load);
     424 pidfd_send_signal "ddpx" Pass(424);
     425 io_uring_setup "dp" Missing;

@@ -111,9 +111,9 @@ impl Gic {
         let mut s = self.lock();
         let Some(iface) = s.cpus.get_mut(cpu).map(|cpu| &mut cpu.iface) else { return };
         match reg {
-            Icc::Eoir0 => s.end(cpu, value as u32 & 0xff_ffff, GROUP0),
-            Icc::Eoir1 => s.end(cpu, value as u32 & 0xff_ffff, GROUP1),
-            Icc::Dir if iface.split_eoi => s.deactivate(cpu, value as u32 & 0xff_ffff),
+            Icc::Eoir0 => return s.end(cpu, value as u32 & 0xff_ffff, GROUP0),
+            Icc::Eoir1 => return s.end(cpu, value as u32 & 0xff_ffff, GROUP1),
+            Icc::Dir if iface.split_eoi => return s.deactivate(cpu, value as u32 & 0xff_ffff),
             Icc::Bpr0 => iface.set_bpr(0, value as u8),
             Icc::Bpr1 => iface.set_bpr(1, value as u8),
             Icc::Ap0r(0) => iface.active[0] = value as u32,
@@ -125,11 +125,11 @@ impl Gic {
             }
             Icc::Igrpen0 => iface.enable[0] = value & 1 != 0,
             Icc::Igrpen1 => iface.enable[1] = value & 1 != 0,
-            Icc::Sgi0r => send_sgi(&mut s, cpu, value, 0),
-            Icc::Sgi1r | Icc::Asgi1r => send_sgi(&mut s, cpu, value, 1),
+            Icc::Sgi0r => return send_sgi(&mut s, cpu, value, 0),
+            Icc::Sgi1r | Icc::Asgi1r => return send_sgi(&mut s, cpu, value, 1),
             _ => return,
         }
-        s.update();
+        s.update_cpu(cpu);
     }
 }
 
@@ -151,6 +151,7 @@ fn send_sgi(s: &mut State, from: usize, value: u64, group: usize) {
         let chosen = if value & SGI_ALL_BUT_SELF != 0 { target != from } else { listed };
         if chosen && cpu.private.group_of(sgi) == group {
             s.send_sgi(target, sgi, None);
+            s.update_cpu(target);
         }
     }
 }

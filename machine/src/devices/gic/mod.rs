@@ -1,7 +1,7 @@
 //! Arm's generic interrupt controllers: GICv3 with a system-register CPU interface (IHI 0069), and
 //! GICv2 (IHI 0048) with a v2m frame.
 //!
-//! Both are views of one [`Gic`]: [`state`] holds every interrupt's state and decides which one each
+//! Both are views of one [`Gic`]: `state` holds every interrupt's state and decides which one each
 //! CPU should take; [`dist`], [`redist`] and [`icc`] are GICv3's registers, [`v2`] and [`v2m`] those
 //! of GICv2. There is one security state (GICD_CTLR.DS reads as one): group 0 interrupts arrive as
 //! FIQ and group 1 as IRQ. There are no LPIs.

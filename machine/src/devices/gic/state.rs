@@ -95,7 +95,7 @@ impl State {
     pub(crate) fn set_input(&mut self, cpu: usize, intid: u32, level: bool) {
         if let Some(bank) = self.bank_mut(cpu, (intid / 32) as usize) {
             bank.set_input(intid % 32, level);
-            self.update();
+            self.update_for(cpu, intid);
         }
     }
 
@@ -146,13 +146,26 @@ impl State {
         self.best(cpu).filter(|c| self.cpus[cpu].iface.admits(c))
     }
 
-    /// Recomputes every CPU's inputs; to be called after each change.
+    /// Recomputes every CPU's inputs; to be called after a change that any may see.
     pub(crate) fn update(&self) {
-        for (index, cpu) in self.cpus.iter().enumerate() {
-            let signalled = self.signalled(index);
-            let as_fiq = |c: &Candidate| c.group == 0 && (self.version == Version::V3 || cpu.iface.fiq);
-            cpu.lines.fiq.set(signalled.as_ref().is_some_and(as_fiq));
-            cpu.lines.irq.set(signalled.as_ref().is_some_and(|c| !as_fiq(c)));
+        (0..self.cpus.len()).for_each(|cpu| self.update_cpu(cpu));
+    }
+
+    /// Recomputes one CPU's inputs, after a change that only it sees.
+    pub(crate) fn update_cpu(&self, index: usize) {
+        let Some(cpu) = self.cpus.get(index) else { return };
+        let signalled = self.signalled(index);
+        let as_fiq = |c: &Candidate| c.group == 0 && (self.version == Version::V3 || cpu.iface.fiq);
+        cpu.lines.fiq.set(signalled.as_ref().is_some_and(as_fiq));
+        cpu.lines.irq.set(signalled.as_ref().is_some_and(|c| !as_fiq(c)));
+    }
+
+    /// Recomputes what a change to the state of `intid`, as CPU `cpu` knows it, can affect.
+    fn update_for(&self, cpu: usize, intid: u32) {
+        if intid < FIRST_SPI {
+            self.update_cpu(cpu);
+        } else {
+            self.update();
         }
     }
 
@@ -172,7 +185,7 @@ impl State {
                 this.private.latched |= 1 << c.intid;
             }
         }
-        self.update();
+        self.update_for(cpu, c.intid);
         Some(value)
     }
 
@@ -187,14 +200,14 @@ impl State {
         if !this.iface.split_eoi {
             self.deactivate(cpu, intid);
         }
-        self.update();
+        self.update_cpu(cpu);
     }
 
     /// Clears the active state of `intid`.
     pub(crate) fn deactivate(&mut self, cpu: usize, intid: u32) {
         if let Some(bank) = self.bank_mut(cpu, (intid / 32) as usize) {
             bank.active &= !(1 << (intid % 32));
-            self.update();
+            self.update_for(cpu, intid);
         }
     }
 

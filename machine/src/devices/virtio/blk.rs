@@ -2,18 +2,21 @@
 
 use std::io::{self, Read, Write};
 
+use virtio_bindings::virtio_blk as blk;
+use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
+
 use super::VirtioDevice;
 use super::queue::{Broken, Chain, ChainReader, ChainWriter, QueueIo};
 use crate::host::disk::Disk;
 
-const ID: u32 = 2;
+const ID: u32 = VIRTIO_ID_BLOCK;
 const SECTOR: u64 = 512;
-const F_SEG_MAX: u64 = 1 << 2;
-const F_RO: u64 = 1 << 5;
-const F_BLK_SIZE: u64 = 1 << 6;
-const F_FLUSH: u64 = 1 << 9;
-const F_DISCARD: u64 = 1 << 13;
-const F_WRITE_ZEROES: u64 = 1 << 14;
+const F_SEG_MAX: u64 = 1 << blk::VIRTIO_BLK_F_SEG_MAX;
+const F_RO: u64 = 1 << blk::VIRTIO_BLK_F_RO;
+const F_BLK_SIZE: u64 = 1 << blk::VIRTIO_BLK_F_BLK_SIZE;
+const F_FLUSH: u64 = 1 << blk::VIRTIO_BLK_F_FLUSH;
+const F_DISCARD: u64 = 1 << blk::VIRTIO_BLK_F_DISCARD;
+const F_WRITE_ZEROES: u64 = 1 << blk::VIRTIO_BLK_F_WRITE_ZEROES;
 const QUEUE: u16 = 256;
 /// Most sectors of one discard or write-zeroes segment.
 const MOST_SECTORS: u32 = 1 << 22;
@@ -24,18 +27,18 @@ const CHUNK: usize = 0x1_0000;
 const ID_LEN: usize = 20;
 
 /// Request types (5.2.6).
-const T_IN: u32 = 0;
-const T_OUT: u32 = 1;
-const T_FLUSH: u32 = 4;
-const T_GET_ID: u32 = 8;
-const T_DISCARD: u32 = 11;
-const T_WRITE_ZEROES: u32 = 13;
+const T_IN: u32 = blk::VIRTIO_BLK_T_IN;
+const T_OUT: u32 = blk::VIRTIO_BLK_T_OUT;
+const T_FLUSH: u32 = blk::VIRTIO_BLK_T_FLUSH;
+const T_GET_ID: u32 = blk::VIRTIO_BLK_T_GET_ID;
+const T_DISCARD: u32 = blk::VIRTIO_BLK_T_DISCARD;
+const T_WRITE_ZEROES: u32 = blk::VIRTIO_BLK_T_WRITE_ZEROES;
 
 /// Why a request failed, as its status byte says.
 #[derive(Clone, Copy, Debug)]
 enum Failure {
-    Io = 1,
-    Unsupported = 2,
+    Io = blk::VIRTIO_BLK_S_IOERR as isize,
+    Unsupported = blk::VIRTIO_BLK_S_UNSUPP as isize,
 }
 
 impl From<io::Error> for Failure {

@@ -8,7 +8,7 @@ use super::queue::{Broken, QueueIo};
 use crate::host::Output;
 use crate::host::input::InputQueue;
 
-const ID: u32 = 3;
+const ID: u32 = virtio_bindings::virtio_ids::VIRTIO_ID_CONSOLE;
 const F_SIZE: u64 = 1 << 0;
 const RX: usize = 0;
 /// Most bytes of one transmission.

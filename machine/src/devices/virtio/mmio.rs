@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use virtio_bindings::virtio_config as config;
+use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC};
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -52,12 +54,12 @@ registers! {
 
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
 const VENDOR: u32 = u32::from_le_bytes(*b"jib ");
-const F_INDIRECT: u64 = 1 << 28;
-const F_EVENT_IDX: u64 = 1 << 29;
-const F_VERSION_1: u64 = 1 << 32;
-const DRIVER_OK: u32 = 4;
-const FEATURES_OK: u32 = 8;
-const NEEDS_RESET: u32 = 64;
+const F_INDIRECT: u64 = 1 << VIRTIO_RING_F_INDIRECT_DESC;
+const F_EVENT_IDX: u64 = 1 << VIRTIO_RING_F_EVENT_IDX;
+const F_VERSION_1: u64 = 1 << config::VIRTIO_F_VERSION_1;
+const DRIVER_OK: u32 = config::VIRTIO_CONFIG_S_DRIVER_OK;
+const FEATURES_OK: u32 = config::VIRTIO_CONFIG_S_FEATURES_OK;
+const NEEDS_RESET: u32 = config::VIRTIO_CONFIG_S_NEEDS_RESET;
 const INT_RING: u32 = 1;
 const INT_CONFIG: u32 = 2;
 /// Rounds over one queue before the notifying CPU gets to run on.

@@ -2,14 +2,17 @@
 
 use std::io::Write;
 
+use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
+use virtio_bindings::virtio_net as net;
+
 use super::VirtioDevice;
 use super::queue::{Broken, QueueIo};
 
-const ID: u32 = 1;
-const F_CSUM: u64 = 1 << 0;
-const F_GUEST_CSUM: u64 = 1 << 1;
-const F_MAC: u64 = 1 << 5;
-const F_STATUS: u64 = 1 << 16;
+const ID: u32 = VIRTIO_ID_NET;
+const F_CSUM: u64 = 1 << net::VIRTIO_NET_F_CSUM;
+const F_GUEST_CSUM: u64 = 1 << net::VIRTIO_NET_F_GUEST_CSUM;
+const F_MAC: u64 = 1 << net::VIRTIO_NET_F_MAC;
+const F_STATUS: u64 = 1 << net::VIRTIO_NET_F_STATUS;
 const RX: usize = 0;
 /// Length of struct virtio_net_hdr with num_buffers.
 const HEADER: usize = 12;

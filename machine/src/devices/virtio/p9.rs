@@ -8,7 +8,7 @@ use p9::Server;
 use super::VirtioDevice;
 use super::queue::{Broken, QueueIo};
 
-const ID: u32 = 9;
+const ID: u32 = virtio_bindings::virtio_ids::VIRTIO_ID_9P;
 const F_MOUNT_TAG: u64 = 1 << 0;
 /// Largest request taken: the largest message a client may negotiate, with room to spare.
 const MOST: u64 = 1 << 20;

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::VirtioDevice;
 use super::queue::{Broken, QueueIo};
 
-const ID: u32 = 4;
+const ID: u32 = virtio_bindings::virtio_ids::VIRTIO_ID_RNG;
 /// Most bytes given for one request; drivers ask again.
 const MOST: u64 = 0x1_0000;
 

@@ -1,0 +1,209 @@
+//! FP conversions and rounding to integral values.
+
+use cranelift_codegen::ir::condcodes::FloatCC;
+use cranelift_codegen::ir::{InstBuilder, Value, types};
+use jib_ir::op::{Op, Rm};
+use jib_ir::region::Val;
+use jib_ir::softfloat::Fmt;
+use jib_ir::ty::{Lane, Shape};
+
+use super::float_check::{Check, Operand, scalar_of, vector_of};
+use super::vector::lanes_of;
+use super::{Lowerer, Repr};
+
+impl Lowerer<'_, '_> {
+    pub(super) fn convert(&mut self, row: Op) -> Repr {
+        match row {
+            Op::FRound { fmt: fmt @ (Fmt::S | Fmt::D), shape, rm, exact, int: 0, a } => {
+                self.round(row, fmt, shape, rm, exact, a)
+            }
+            Op::FCvt { from, to, lanes, rm: Rm::Fpcr | Rm::TieEven, a } if from != Fmt::H && to != Fmt::H => {
+                self.between_formats(row, to, lanes, a)
+            }
+            Op::FToInt { fmt: fmt @ (Fmt::S | Fmt::D), to, signed, rm, fbits: 0, lanes: 1, a } => {
+                self.to_int(row, fmt, to, signed, rm, a).unwrap_or_else(|| self.evaluate(row))
+            }
+            Op::FToInt { fmt: Fmt::S, to: Lane::S, signed: true, rm: Rm::Zero, fbits: 0, lanes, a } => {
+                self.to_ints(row, lanes, a)
+            }
+            Op::IntToF { fmt: fmt @ (Fmt::S | Fmt::D), from, signed, fbits, lanes, a } => {
+                self.from_int(row, fmt, (from, signed, fbits), lanes, a)
+            }
+            _ => self.evaluate(row),
+        }
+    }
+
+    /// The host's rounding reports inexactness, so only for ops that do; the others have a thunk.
+    fn round(&mut self, row: Op, fmt: Fmt, shape: Shape, rm: Rm, exact: bool, a: Val) -> Repr {
+        let x = self.operand(fmt, shape, a);
+        let r = if exact && self.env.host.sse41 {
+            match self.round_native(rm, x.v) {
+                Some(r) => r,
+                None => return self.evaluate(row),
+            }
+        } else {
+            let scalar = shape == Shape::Scalar;
+            let Some(thunk) = crate::thunk::round(self.env.host, fmt, scalar, rm) else { return self.evaluate(row) };
+            let ty = self.type_of(x.v);
+            let v = if scalar { self.whole(x.v) } else { self.cast(types::I8X16, x.v) };
+            let r = self.call_vector(thunk, &[v]);
+            let r = self.cast(vector_of(fmt), r);
+            if ty.is_vector() { r } else { self.b.ins().extractlane(r, 0) }
+        };
+        let r = self.checked(Check::Nan, row, &[x], r);
+        self.float_result(r)
+    }
+
+    /// To an integral value, reporting inexactness.
+    fn round_native(&mut self, rm: Rm, v: Value) -> Option<Value> {
+        Some(match rm {
+            Rm::Fpcr | Rm::TieEven => self.b.ins().nearest(v),
+            Rm::PlusInf => self.b.ins().ceil(v),
+            Rm::MinusInf => self.b.ins().floor(v),
+            Rm::Zero => self.b.ins().trunc(v),
+            Rm::TieAway | Rm::Odd => return None,
+        })
+    }
+
+    fn between_formats(&mut self, row: Op, to: Fmt, lanes: u8, a: Val) -> Repr {
+        if lanes == 1 {
+            let from = if to == Fmt::S { Fmt::D } else { Fmt::S };
+            let x = self.float(from, a);
+            let (check, r) = if to == Fmt::D {
+                (Check::Nan, self.b.ins().fpromote(types::F64, x))
+            } else {
+                (Check::NanOrTiny, self.b.ins().fdemote(types::F32, x))
+            };
+            let r = self.checked(check, row, &[Operand { v: x }], r);
+            return Repr::Scalar(r);
+        }
+        let (check, x, r) = if to == Fmt::D {
+            let x = self.vec_as(types::F32X4, a);
+            (Check::Nan, x, self.b.ins().fvpromote_low(x))
+        } else {
+            let x = self.vec_as(types::F64X2, a);
+            (Check::NanOrTiny, x, self.b.ins().fvdemote(x))
+        };
+        let r = self.checked(check, row, &[Operand { v: x }], r);
+        self.whole_of(r)
+    }
+
+    /// One float to an integer; `None` if it has no short form.
+    fn to_int(&mut self, row: Op, fmt: Fmt, to: Lane, signed: bool, rm: Rm, a: Val) -> Option<Repr> {
+        let ty = match to {
+            Lane::S => types::I32,
+            Lane::D => types::I64,
+            Lane::B | Lane::H => return None,
+        };
+        if rm != Rm::Zero && !self.env.host.sse41 || matches!(rm, Rm::TieAway | Rm::Odd) {
+            return None;
+        }
+        let x = self.float(fmt, a);
+        if signed && rm == Rm::Zero {
+            // Saturates and reports as Arm does.
+            return Some(Repr::Scalar(self.b.ins().fcvt_to_sint_sat(ty, x)));
+        }
+        // Anything near the limits or outside goes the cold way, before the host can report what Arm would not.
+        let bits = i32::try_from(ty.bits()).unwrap_or(64) - i32::from(signed);
+        let limit = 2f64.powi(bits) - if bits < 53 { 1.0 } else { 0.0 };
+        let low = if signed { 1.0 - 2f64.powi(bits) } else { 0.0 };
+        let scalar = scalar_of(fmt);
+        let encode = |v: f64| if fmt == Fmt::S { u64::from((v as f32).to_bits()) } else { v.to_bits() };
+        let (limit, low) = (self.float_const(scalar, encode(limit)), self.float_const(scalar, encode(low)));
+        let below = self.b.ins().fcmp(FloatCC::LessThan, x, limit);
+        let above = self.b.ins().fcmp(FloatCC::GreaterThanOrEqual, x, low);
+        let good = self.b.ins().band(below, above);
+        let bad = self.invert(good);
+        let (cold, hot, on) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let result = self.b.append_block_param(on, ty);
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(bad, cold, &[], hot, &[]);
+        self.b.switch_to_block(cold);
+        let slow = self.exact(row, &[Operand { v: x }], ty);
+        self.b.ins().jump(on, &[slow.into()]);
+        self.b.switch_to_block(hot);
+        let integral = if rm == Rm::Zero { x } else { self.round_native(rm, x)? };
+        let fast = self.to_int_in_range(ty, signed, integral);
+        self.b.ins().jump(on, &[fast.into()]);
+        self.b.switch_to_block(on);
+        Some(Repr::Scalar(result))
+    }
+
+    /// Of a float known to be in range.
+    fn to_int_in_range(&mut self, ty: cranelift_codegen::ir::Type, signed: bool, x: Value) -> Value {
+        match (signed, ty) {
+            (true, _) => self.b.ins().fcvt_to_sint_sat(ty, x),
+            (false, types::I32) => {
+                let wide = self.b.ins().fcvt_to_sint_sat(types::I64, x);
+                self.b.ins().ireduce(types::I32, wide)
+            }
+            (false, _) => self.b.ins().fcvt_to_uint_sat(ty, x),
+        }
+    }
+
+    /// Singles to signed words, towards zero: the host marks what is out of range.
+    fn to_ints(&mut self, row: Op, lanes: u8, a: Val) -> Repr {
+        let shape = if lanes == 4 { Shape::Full } else { Shape::Half };
+        let x = self.operand(Fmt::S, shape, a);
+        let r = self.b.ins().x86_cvtt2dq(types::I32X4, x.v);
+        let mark = self.vconst((0..4).fold(0u128, |all, i| all | 1 << (32 * i + 31)));
+        let mark = self.cast(types::I32X4, mark);
+        let odd = self.b.ins().icmp(cranelift_codegen::ir::condcodes::IntCC::Equal, r, mark);
+        let bad = self.any(odd);
+        let r = self.unless_bad(bad, row, &[x], r);
+        self.whole_of(r)
+    }
+
+    fn from_int(&mut self, row: Op, fmt: Fmt, (from, signed, fbits): (Lane, bool, u8), lanes: u8, a: Val) -> Repr {
+        if !matches!(from, Lane::S | Lane::D) || lanes > 4 {
+            return self.evaluate(row);
+        }
+        if lanes == 1 {
+            let r = self.from_lane(fmt, from, signed, 0, a);
+            let r = self.scaled(fmt, fbits, r);
+            return Repr::Scalar(r);
+        }
+        if from == Lane::S && fmt == Fmt::S && signed {
+            let x = if lanes == 4 { self.vec_as(types::I32X4, a) } else { self.operand(Fmt::S, Shape::Half, a).v };
+            let x = self.cast(types::I32X4, x);
+            let r = self.b.ins().fcvt_from_sint(types::F32X4, x);
+            let r = self.scaled(fmt, fbits, r);
+            return self.whole_of(r);
+        }
+        let zero = self.vconst(0);
+        let mut all = self.cast(vector_of(fmt), zero);
+        for i in 0..lanes {
+            let r = self.from_lane(fmt, from, signed, i, a);
+            let r = self.scaled(fmt, fbits, r);
+            all = self.b.ins().insertlane(all, r, i);
+        }
+        self.whole_of(all)
+    }
+
+    /// Lane `i` as a float.
+    fn from_lane(&mut self, fmt: Fmt, from: Lane, signed: bool, i: u8, a: Val) -> Value {
+        let to = scalar_of(fmt);
+        let x = self.vget(from, i, a);
+        match (from, signed) {
+            (Lane::S, true) => {
+                let x = self.b.ins().ireduce(lanes_of(from).lane_type(), x);
+                self.b.ins().fcvt_from_sint(to, x)
+            }
+            // A zero-extended word is positive.
+            (Lane::S, false) | (_, true) => self.b.ins().fcvt_from_sint(to, x),
+            (_, false) => self.b.ins().fcvt_from_uint(to, x),
+        }
+    }
+
+    /// Fixed point: an exact scaling after the one rounding.
+    fn scaled(&mut self, fmt: Fmt, fbits: u8, v: Value) -> Value {
+        if fbits == 0 {
+            return v;
+        }
+        let scale = 2f64.powi(-i32::from(fbits));
+        let bits = if fmt == Fmt::S { u64::from((scale as f32).to_bits()) } else { scale.to_bits() };
+        let ty = self.type_of(v);
+        let scale = self.float_const(ty, bits);
+        self.b.ins().fmul(v, scale)
+    }
+}
