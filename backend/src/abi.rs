@@ -360,6 +360,11 @@ pub(crate) struct HostFeatures {
 }
 
 impl HostFeatures {
+    /// Everything that functions compiled for AVX2 use.
+    pub(crate) fn avx2_level(&self) -> bool {
+        self.avx2 && self.bmi1 && self.bmi2 && self.lzcnt && self.popcnt
+    }
+
     /// Asks the processor.
     pub(crate) fn detect() -> HostFeatures {
         HostFeatures {

@@ -43,7 +43,7 @@ impl Lowerer<'_, '_> {
             }
         } else {
             let scalar = shape == Shape::Scalar;
-            let Some(thunk) = crate::thunk::round(self.env.host, fmt, scalar, rm) else { return self.evaluate(row) };
+            let Some(thunk) = crate::thunk::round(self.env.host, fmt, rm) else { return self.evaluate(row) };
             let ty = self.type_of(x.v);
             let v = if scalar { self.whole(x.v) } else { self.cast(types::I8X16, x.v) };
             let r = self.call_vector(thunk, &[v]);

@@ -77,6 +77,7 @@ struct Sigs {
     state_only: SigRef,
     vector: [SigRef; 3],
     crc: SigRef,
+    saturate: [SigRef; 3],
 }
 
 /// Memory that cannot overlap.
@@ -177,6 +178,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             state_only: sig(sysv, &[i64], &[]),
             vector: [sig(sysv, &[v], &[v]), sig(sysv, &[v, v], &[v]), sig(sysv, &[v, v, v], &[v])],
             crc: sig(sysv, &[i64, i64], &[i64]),
+            saturate: [sig(sysv, &[i64, v], &[v]), sig(sysv, &[i64, v, v], &[v]), sig(sysv, &[i64, v, i64], &[v])],
         };
         let plan = Plan::new(region);
         let blocks = region.blocks.iter().map(|_| b.create_block()).collect();

@@ -10,6 +10,7 @@ use jib_ir::ty::Lane;
 
 use super::vector::lanes_of;
 use super::{Lowerer, Repr};
+use crate::thunk::Saturating;
 
 /// FPSR.QC.
 const QC: i64 = 1 << 27;
@@ -24,8 +25,27 @@ impl Lowerer<'_, '_> {
                 b,
             } => self.add_sub(op, lane, a, b),
             Op::VSatNarrow { op, lane: lane @ (Lane::B | Lane::H), a } => self.narrow_sat(op, lane, a),
-            _ => self.evaluate(row),
+            _ => match crate::thunk::saturating(self.env.host, &row) {
+                Some(thunk) => self.call_saturating(row, thunk),
+                None => self.evaluate(row),
+            },
         }
+    }
+
+    fn call_saturating(&mut self, row: Op, thunk: Saturating) -> Repr {
+        let fpsr = self.b.ins().iadd_imm_s(self.st, i64::from(slot::FPSR.offset()));
+        let (sig, address, args) = match (thunk, row) {
+            (Saturating::Two(f), Op::VSat { a, b, .. }) => (1, f, [Some(self.vec(a)), Some(self.vec(b))]),
+            (Saturating::Count(f), Op::VSatShift { imm, a, .. }) => {
+                (2, f, [Some(self.vec(a)), Some(self.const64(u64::from(imm)))])
+            }
+            (Saturating::One(f), Op::VSatNarrow { a, .. }) => (0, f, [Some(self.vec(a)), None]),
+            _ => return self.evaluate(row),
+        };
+        let target = self.const64(address as u64);
+        let args: Vec<Value> = std::iter::once(fpsr).chain(args.into_iter().flatten()).collect();
+        let call = self.b.ins().call_indirect(self.sigs.saturate[sig], target, &args);
+        Repr::Vec(self.b.inst_results(call)[0])
     }
 
     fn add_sub(&mut self, op: VSatOp, lane: Lane, a: Val, b: Val) -> Repr {

@@ -1,6 +1,7 @@
 //! The meaning of the integer ops.
 
 use crate::op::{BinOp, UnOp};
+use crate::runtime::RmwOp;
 use crate::ty::{Cc, Size, Ty};
 
 /// `op(a, b)` at 64 bits.
@@ -116,6 +117,26 @@ pub fn cmp(cc: Cc, ty: Ty, a: u64, b: u64) -> bool {
         Cc::Ult => a < b,
         Cc::Ule => a <= b,
     }
+}
+
+/// What a read-modify-write of `size` bytes (8 at most) leaves where `old` was.
+pub fn rmw(op: RmwOp, size: Size, old: u64, v: u64) -> u64 {
+    let unused = 64 - 8 * size.bytes().min(8) as u32;
+    let v = v << unused >> unused;
+    let signed = |x: u64| (x << unused) as i64 >> unused;
+    let new = match op {
+        RmwOp::Add => old.wrapping_add(v),
+        RmwOp::Clr => old & !v,
+        RmwOp::Xor => old ^ v,
+        RmwOp::Or => old | v,
+        RmwOp::SMax if signed(v) > signed(old) => v,
+        RmwOp::SMin if signed(v) < signed(old) => v,
+        RmwOp::SMax | RmwOp::SMin => old,
+        RmwOp::UMax => old.max(v),
+        RmwOp::UMin => old.min(v),
+        RmwOp::Swap => v,
+    };
+    new << unused >> unused
 }
 
 /// CRC-32 or CRC-32C (if `c`) of the low `size` bytes of `v`, bit-reflected as Arm defines them.

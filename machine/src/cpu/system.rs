@@ -7,6 +7,7 @@ use std::time::Duration;
 use jib_frontend_aarch64::system::mmu::Kind;
 use jib_frontend_aarch64::system::state;
 use jib_frontend_aarch64::system::sysreg::{Encoding, find, reg};
+use jib_ir::eval::int;
 use jib_ir::runtime::{Exit, Fault, RmwOp, Runtime};
 use jib_ir::state::State;
 use jib_ir::ty::Size;
@@ -247,28 +248,6 @@ fn icc(encoding: Encoding) -> Option<Icc> {
     Icc::at((e >> 14) as u8, (e >> 11 & 7) as u8, encoding.crn() as u8, encoding.crm() as u8, encoding.op2() as u8)
 }
 
-/// Sign-extends the low `size` bytes of `v`.
-fn signed(size: Size, v: u64) -> i64 {
-    let unused = 64 - 8 * size.bytes().min(8) as u32;
-    (v << unused) as i64 >> unused
-}
-
-/// What a read-modify-write leaves in memory.
-fn combine(op: RmwOp, size: Size, old: u64, v: u64) -> u64 {
-    let v = v & (u64::MAX >> (64 - 8 * size.bytes().min(8)));
-    match op {
-        RmwOp::Add => old.wrapping_add(v),
-        RmwOp::Clr => old & !v,
-        RmwOp::Xor => old ^ v,
-        RmwOp::Or => old | v,
-        RmwOp::SMax => signed(size, old).max(signed(size, v)) as u64,
-        RmwOp::SMin => signed(size, old).min(signed(size, v)) as u64,
-        RmwOp::UMax => old.max(v),
-        RmwOp::UMin => old.min(v),
-        RmwOp::Swap => v,
-    }
-}
-
 impl Runtime for System {
     #[inline]
     fn load(&mut self, size: Size, addr: u64) -> Result<u128, Fault> {
@@ -286,7 +265,7 @@ impl Runtime for System {
         Ok(())
     }
     fn rmw(&mut self, op: RmwOp, size: Size, addr: u64, v: u64) -> Result<u64, Fault> {
-        self.memory.update(size, addr, |old| combine(op, size, old, v))
+        self.memory.update(size, addr, |old| int::rmw(op, size, old, v))
     }
     fn cas(&mut self, size: Size, addr: u64, expected: u128, new: u128) -> Result<u128, Fault> {
         self.memory.cas(size, addr, expected, new)

@@ -17,8 +17,8 @@ pub fn compile(source: &Path, flags: &str) -> PathBuf {
     let name = source.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let target = tools::cache().join(format!("{name}-{:016x}", hash.finish()));
     if !target.exists() {
-        // Several test processes may do so at once: the rename makes it appear whole.
-        let temporary = target.with_extension(std::process::id().to_string());
+        // Several tests may do so at once: the rename makes it appear whole.
+        let temporary = tools::unique(&target);
         let mut gcc = tools::command("aarch64-linux-gnu-gcc");
         let (libraries, options): (Vec<&str>, Vec<&str>) = flags.split_whitespace().partition(|f| f.starts_with("-l"));
         gcc.args(options).arg(source).arg("-o").arg(&temporary).args(["-lm", "-lpthread"]).args(libraries);

@@ -1,6 +1,7 @@
 //! Our interpreter as an engine for cases: one region, a flat test memory.
 
 use jib_frontend_aarch64::A64;
+use jib_ir::eval::int;
 use jib_ir::guest::{Fetch, Guest, Limit};
 use jib_ir::interp::{self, CAUSE_ALIGNMENT, Scratch};
 use jib_ir::region::BlockId;
@@ -152,20 +153,7 @@ impl Runtime for Memory {
     }
     fn rmw(&mut self, op: RmwOp, size: Size, addr: u64, v: u64) -> Result<u64, Fault> {
         let old = self.read(size, addr, Access::Write)? as u64;
-        let up = 64 - 8 * size.bytes() as u32;
-        let signed = |x: u64| (x << up) as i64 >> up;
-        let (a, b) = (old, v & u64::MAX >> up);
-        let new = match op {
-            RmwOp::Add => a.wrapping_add(b),
-            RmwOp::Clr => a & !b,
-            RmwOp::Xor => a ^ b,
-            RmwOp::Or => a | b,
-            RmwOp::SMax => if signed(a) > signed(b) { a } else { b },
-            RmwOp::SMin => if signed(a) < signed(b) { a } else { b },
-            RmwOp::UMax => a.max(b),
-            RmwOp::UMin => a.min(b),
-            RmwOp::Swap => b,
-        };
+        let new = int::rmw(op, size, old, v);
         self.store(size, addr, new as u128)?;
         Ok(old)
     }

@@ -8,6 +8,7 @@
 pub mod case;
 pub mod differential;
 pub mod disasm;
+pub mod fetch;
 pub mod generate;
 pub mod guest;
 pub mod interp;

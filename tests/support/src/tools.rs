@@ -60,6 +60,14 @@ pub fn cache() -> PathBuf {
     dir
 }
 
+/// A name beside `path` that nobody else has.
+pub fn unique(path: &Path) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    PathBuf::from(name)
+}
+
 /// A directory that lives as long as this value.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
@@ -70,9 +78,7 @@ impl Scratch {
     /// # Panics
     /// If it cannot be made.
     pub fn new(name: &str) -> Scratch {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("jib-{name}-{}-{n}", std::process::id()));
+        let dir = unique(&std::env::temp_dir().join(format!("jib-{name}")));
         std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("cannot make {}: {e}", dir.display()));
         Scratch(dir)
     }

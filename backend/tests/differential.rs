@@ -1,0 +1,190 @@
+//! Every row of the instruction table as compiled code against `qemu-aarch64 -cpu max`.
+//!
+//! The same comparison as the frontend's own, with each case compiled before it runs: loads, stores
+//! and faults are the host's. `JIB_ROWS`, `JIB_CASES`, `JIB_SEED` and `JIB_SHOW` as there.
+
+mod common;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jib_backend::{EngineKind, Options, Translator, Vcpu};
+use jib_frontend_aarch64::A64;
+use jib_ir::guest::Fetch;
+use jib_ir::runtime::{Access, Exit, Fault, RmwOp, Runtime};
+use jib_ir::state::slot;
+use jib_ir::ty::Size;
+use jib_testing::case::{CODE, Case, FILLER, Outcome, PAGE, Stop, WINDOW, WINDOW_LEN, fill};
+use jib_testing::differential;
+use jib_testing::interp::{outcome, state_of, stop_of};
+
+/// The words that the translator reads.
+type Words = Arc<Mutex<Vec<u32>>>;
+
+struct Code(Words);
+
+impl Fetch for Code {
+    fn word(&self, pc: u64) -> Result<u32, Fault> {
+        let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = pc.wrapping_sub(CODE) / 4;
+        let inside = pc.wrapping_sub(CODE) < PAGE && pc.is_multiple_of(4);
+        let word = if inside { Some(words.get(index as usize).copied().unwrap_or(FILLER)) } else { None };
+        word.ok_or(Fault { addr: pc, access: Access::Fetch, cause: 0 })
+    }
+}
+
+/// The window of memory, mapped where the cases expect it: one page, seen at each of its pages but
+/// for that of the code.
+struct Window {
+    ticks: u64,
+}
+
+fn map_shared(addr: u64, fd: i32) {
+    let flags = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: nothing else is mapped at the cases' addresses, and the kernel makes sure of it.
+    let at = unsafe {
+        libc::mmap(addr as *mut _, PAGE as usize, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0)
+    };
+    assert_eq!(at as u64, addr, "the window of memory must be free");
+}
+
+impl Window {
+    fn map() -> Window {
+        // SAFETY: plain system calls on descriptors of our own.
+        let page = |name: &std::ffi::CStr| unsafe {
+            let fd = libc::memfd_create(name.as_ptr(), 0);
+            assert!(fd >= 0 && libc::ftruncate(fd, PAGE as i64) == 0, "memory for the cases");
+            fd
+        };
+        let (data, code) = (page(c"data"), page(c"code"));
+        for addr in (WINDOW..WINDOW + WINDOW_LEN).step_by(PAGE as usize) {
+            map_shared(addr, if addr == CODE { code } else { data });
+        }
+        Window { ticks: 0 }
+    }
+
+    fn bytes(&self, addr: u64) -> &'static mut [u8] {
+        // SAFETY: mapped for good by `map`; cases run one at a time on one thread.
+        unsafe { std::slice::from_raw_parts_mut(addr as *mut u8, PAGE as usize) }
+    }
+
+    fn prepare(&self, case: &Case) {
+        self.bytes(WINDOW).copy_from_slice(&fill(case.mem_seed));
+        let words = case.words.iter().copied().chain(std::iter::repeat(FILLER));
+        for (place, word) in self.bytes(CODE).chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    /// The host address of a guest byte; the top byte is ignored.
+    fn at(&self, addr: u64, access: Access) -> Result<*mut u8, Fault> {
+        let plain = ((addr << 8) as i64 >> 8) as u64;
+        let inside = (WINDOW..WINDOW + WINDOW_LEN).contains(&plain);
+        if inside { Ok(plain as *mut u8) } else { Err(Fault { addr, access, cause: 0 }) }
+    }
+
+    fn read(&self, size: Size, addr: u64, access: Access) -> Result<u128, Fault> {
+        (0..size.bytes()).try_fold(0, |v, i| {
+            let at = self.at(addr.wrapping_add(i), access)?;
+            // SAFETY: inside the window.
+            Ok(v | (unsafe { at.read_volatile() } as u128) << (8 * i))
+        })
+    }
+}
+
+impl Runtime for Window {
+    fn load(&mut self, size: Size, addr: u64) -> Result<u128, Fault> {
+        self.read(size, addr, Access::Read)
+    }
+    fn store(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
+        self.read(size, addr, Access::Write)?;
+        for i in 0..size.bytes() {
+            let at = self.at(addr.wrapping_add(i), Access::Write)?;
+            // SAFETY: inside the window.
+            unsafe { at.write_volatile((v >> (8 * i)) as u8) };
+        }
+        Ok(())
+    }
+    fn store_release(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
+        self.store(size, addr, v)
+    }
+    fn rmw(&mut self, op: RmwOp, size: Size, addr: u64, v: u64) -> Result<u64, Fault> {
+        let old = self.read(size, addr, Access::Write)? as u64;
+        let new = jib_ir::eval::int::rmw(op, size, old, v);
+        self.store(size, addr, new as u128)?;
+        Ok(old)
+    }
+    fn cas(&mut self, size: Size, addr: u64, expected: u128, new: u128) -> Result<u128, Fault> {
+        let old = self.read(size, addr, Access::Write)?;
+        if old == expected {
+            self.store(size, addr, new)?;
+        }
+        Ok(old)
+    }
+    fn fence(&mut self) {}
+    fn counter(&mut self) -> u64 {
+        self.ticks += 1;
+        self.ticks
+    }
+    fn counter_hz(&self) -> u64 {
+        1_000_000_000
+    }
+    fn random(&mut self) -> Option<u64> {
+        Some(4)
+    }
+}
+
+struct Jit {
+    words: Words,
+    vcpu: Vcpu<A64>,
+    window: Window,
+}
+
+impl Jit {
+    fn new() -> Jit {
+        let words = Words::default();
+        let options = Options { engine: EngineKind::Jit, threshold: 0, background: false, ..Options::default() };
+        let translator = Translator::new(A64, Box::new(Code(words.clone())), options).expect("a translator");
+        Jit { words, vcpu: Vcpu::new(&translator), window: Window::map() }
+    }
+
+    fn run(&mut self, case: &Case) -> Outcome {
+        *self.words.lock().unwrap_or_else(PoisonError::into_inner) = case.words.clone();
+        self.vcpu.translator().invalidate(CODE..CODE + PAGE);
+        self.window.prepare(case);
+        *self.vcpu.state = state_of(case);
+        self.vcpu.state.set(slot::EXIT_REQUEST, 0);
+        let stop = loop {
+            match self.vcpu.run(&mut self.window) {
+                Exit::Wait(_) | Exit::Interrupt => {}
+                Exit::Hvc(_) | Exit::Smc(_) => {
+                    let pc = self.vcpu.state.pc().wrapping_sub(4);
+                    self.vcpu.state.set_pc(pc);
+                    break Stop::Undefined;
+                }
+                // The case was left: the words after it are BRK, and nothing is elsewhere.
+                Exit::Fault(f) if f.access == Access::Fetch => break Stop::Done,
+                Exit::Brk(_) if self.past(case) => break Stop::Done,
+                other => break stop_of(other),
+            }
+        };
+        outcome(&self.vcpu.state, stop, self.window.bytes(WINDOW).to_vec())
+    }
+
+    /// Is the program counter no longer at one of the case's words?
+    fn past(&self, case: &Case) -> bool {
+        !(CODE..CODE + 4 * case.words.len() as u64).contains(&self.vcpu.state.pc())
+    }
+}
+
+#[test]
+fn every_row_agrees_with_qemu() {
+    common::catch_faults();
+    let mut jit = Jit::new();
+    let mut cases = 0;
+    differential::check(&differential::Options::from_env(200), "compiled code", &mut |case| {
+        cases += 1;
+        jit.run(case)
+    });
+    let regions = jit.vcpu.translator().stats().regions;
+    assert!(regions >= cases, "{cases} cases ran, but only {regions} regions were compiled");
+}
