@@ -94,6 +94,14 @@ const fn fpsr_of(mxcsr: u32) -> u32 {
     mxcsr & 1 | (mxcsr >> 1 & 0b1_1110)
 }
 
+/// Processor time of this thread.
+pub(crate) fn thread_nanos() -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call fills the structure it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t) };
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,7 +76,7 @@ pub struct Stats {
     pub guest_insns: u64,
     /// Host code bytes of them.
     pub host_bytes: u64,
-    /// Nanoseconds spent lifting and compiling them.
+    /// Nanoseconds of processor time spent lifting and compiling them.
     pub compile_ns: u64,
     /// Compilations that failed or came too late.
     pub discarded: u64,

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
 
 use jib_ir::guest::{Fetch, Guest, Limit};
 use jib_ir::op::Op;
@@ -178,7 +177,7 @@ impl<G: Guest> Translator<G> {
 
     /// Lifts, optimises, compiles and publishes the region at `key`; `cache` gives access to the cache.
     fn compile(&self, compiler: &mut Compiler, key: Key, cache: impl Fn(&mut dyn FnMut(&mut Cache))) {
-        let start = Instant::now();
+        let start = crate::entry::thread_nanos();
         let mut lift = None;
         cache(&mut |c| lift = Some(c.begin_lift()));
         let Some(lift) = lift else { return };
@@ -194,7 +193,7 @@ impl<G: Guest> Translator<G> {
             }
         });
         let c = &self.counters;
-        c.compile_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        c.compile_ns.fetch_add(crate::entry::thread_nanos() - start, Ordering::Relaxed);
         match published {
             Some((bytes, insns)) => {
                 c.regions.fetch_add(1, Ordering::Relaxed);

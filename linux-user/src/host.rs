@@ -6,8 +6,11 @@
 use std::arch::{asm, global_asm};
 use std::sync::atomic::AtomicU32;
 
-/// What [`interruptible`] returns when a signal arrived before the call took effect.
+/// What [`interruptible`] returns when a signal interrupted the call and the kernel would restart it
+/// if the handler has `SA_RESTART`.
 pub(crate) const ERESTARTSYS: i64 = -512;
+/// What it returns when a signal arrived before the call began: the signal goes first.
+pub(crate) const ERESTARTNOINTR: i64 = -513;
 
 global_asm!(
     ".pushsection .text.jib_syscall,\"ax\",@progbits",
@@ -16,8 +19,10 @@ global_asm!(
     ".hidden jib_syscall_begin",
     ".globl jib_syscall_end",
     ".hidden jib_syscall_end",
-    ".globl jib_syscall_interrupted",
-    ".hidden jib_syscall_interrupted",
+    ".globl jib_syscall_not_begun",
+    ".hidden jib_syscall_not_begun",
+    ".globl jib_syscall_backed_up",
+    ".hidden jib_syscall_backed_up",
     ".globl jib_restorer",
     ".hidden jib_restorer",
     ".globl jib_syscall",
@@ -34,10 +39,12 @@ global_asm!(
     "mov r8, qword ptr [r11 + 32]",
     "mov r9, qword ptr [r11 + 40]",
     "jib_syscall_begin: cmp dword ptr [rcx], 0",
-    "jne jib_syscall_interrupted",
+    "jne jib_syscall_not_begun",
     "syscall",
     "jib_syscall_end: ret",
-    "jib_syscall_interrupted: mov rax, -512",
+    "jib_syscall_not_begun: mov rax, -513",
+    "ret",
+    "jib_syscall_backed_up: mov rax, -512",
     "ret",
     // Return from a host signal handler.
     "jib_restorer: mov eax, 15",
@@ -48,17 +55,19 @@ global_asm!(
 unsafe extern "C" {
     static jib_syscall_begin: u8;
     static jib_syscall_end: u8;
-    static jib_syscall_interrupted: u8;
+    static jib_syscall_not_begun: u8;
+    static jib_syscall_backed_up: u8;
     static jib_restorer: u8;
     fn jib_syscall(nr: i64, args: *const [u64; 6], pending: *const AtomicU32) -> i64;
 }
 
-/// If a signal interrupted [`interruptible`] at host address `pc` before its system call took
-/// effect (or the kernel backed up to restart it), where to resume so that it returns
-/// [`ERESTARTSYS`].
-pub(crate) fn interrupted(pc: u64) -> Option<u64> {
+/// If a signal interrupted [`interruptible`] at host address `pc` before its system call was made,
+/// or the kernel backed up to make it again, where to resume so that it returns [`ERESTARTNOINTR`]
+/// or [`ERESTARTSYS`]. RCX tells which: the SYSCALL instruction puts its return address there.
+pub(crate) fn interrupted(pc: u64, rcx: u64) -> Option<u64> {
     let (begin, end) = (&raw const jib_syscall_begin as u64, &raw const jib_syscall_end as u64);
-    (begin..end).contains(&pc).then_some(&raw const jib_syscall_interrupted as u64)
+    let resume = if rcx == end { &raw const jib_syscall_backed_up } else { &raw const jib_syscall_not_begun };
+    (begin..end).contains(&pc).then_some(resume as u64)
 }
 
 /// Address of the host signal return stub.
@@ -172,6 +181,6 @@ mod tests {
     #[test]
     fn a_pending_signal_keeps_the_call_from_being_made() {
         assert_eq!(interruptible(libc::SYS_getpid, [0; 6], &AtomicU32::new(0)), getpid() as i64);
-        assert_eq!(interruptible(libc::SYS_getpid, [0; 6], &AtomicU32::new(1)), ERESTARTSYS);
+        assert_eq!(interruptible(libc::SYS_getpid, [0; 6], &AtomicU32::new(1)), ERESTARTNOINTR);
     }
 }

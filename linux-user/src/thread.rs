@@ -138,7 +138,7 @@ impl Thread {
         block_all();
         let result = if self.context.is_pending() {
             // Let the signal in first, as if it had come before the call.
-            Err(Errno(-host::ERESTARTSYS as i32))
+            Err(Errno(-host::ERESTARTNOINTR as i32))
         } else if thread {
             self.spawn(c)
         } else if vm && c.has(libc::CLONE_VFORK) {

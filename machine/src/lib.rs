@@ -2,7 +2,8 @@
 //!
 //! [`board`] says what is where and builds it; [`devices`] are pure state machines; [`ram`], [`bus`]
 //! and [`space`] are how CPUs reach them; [`irq`] is how devices reach CPUs; [`timer`], [`clock`] and
-//! [`psci`] are what a CPU loop needs besides; [`loader`], [`fdt`] and [`initramfs`] prepare a boot.
+//! [`psci`] are what a CPU loop needs besides; [`loader`], [`fdt`] and [`initramfs`] prepare a boot,
+//! [`launch`] is a whole one with its user.
 //! No device knows an address, an interrupt number or a virtual CPU.
 
 #![deny(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod fdt;
 pub mod host;
 pub mod initramfs;
 pub mod irq;
+pub mod launch;
 pub mod loader;
 pub mod machine;
 pub mod net;

@@ -139,19 +139,26 @@ fn unpack(name: &str, file: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
         Some(payload) => payload,
         None => file,
     };
-    let inflated = if payload.starts_with(GZIP) {
-        inflate(flate2::read::GzDecoder::new(payload), "gzip")
-    } else if payload.starts_with(ZSTD) {
-        match ruzstd::decoding::StreamingDecoder::new(payload) {
+    match decompress(payload) {
+        Some(unpacked) => unpacked.map(Some).map_err(|why| LoadError(format!("{name}: {why}"))),
+        None => Ok(None),
+    }
+}
+
+/// The content of gzip, zstd or xz data, or why it cannot be had; `None` if `packed` is none of these.
+pub(crate) fn decompress(packed: &[u8]) -> Option<Result<Vec<u8>, String>> {
+    if packed.starts_with(GZIP) {
+        Some(inflate(flate2::read::GzDecoder::new(packed), "gzip"))
+    } else if packed.starts_with(ZSTD) {
+        Some(match ruzstd::decoding::StreamingDecoder::new(packed) {
             Ok(decoder) => inflate(decoder, "zstd"),
             Err(e) => Err(format!("corrupt zstd data: {e}")),
-        }
-    } else if payload.starts_with(XZ) {
-        inflate(lzma_rust2::XzReader::new_mem_limit(payload, true, 256 * 1024), "xz")
+        })
+    } else if packed.starts_with(XZ) {
+        Some(inflate(lzma_rust2::XzReader::new_mem_limit(packed, true, 256 * 1024), "xz"))
     } else {
-        return Ok(None);
-    };
-    inflated.map(Some).map_err(|why| LoadError(format!("{name}: {why}")))
+        None
+    }
 }
 
 fn inflate(from: impl Read, what: &str) -> Result<Vec<u8>, String> {

@@ -128,6 +128,13 @@ impl Machine {
         move || cpus.quit()
     }
 
+    /// After [`Machine::run`]: returns the devices to their state at power-on, ready to run again. RAM
+    /// keeps its content.
+    pub fn reset(&self) {
+        self.board.reset();
+        self.cpus.signals.iter().for_each(|s| s.rearm());
+    }
+
     /// Starts CPU 0 at `entry` with `context` in x0, and runs until the machine stops.
     pub fn run(&self, entry: u64, context: u64) -> Outcome {
         let (sender, stops) = mpsc::channel();

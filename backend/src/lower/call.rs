@@ -1,6 +1,6 @@
 //! Calls out of compiled code.
 
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use jib_ir::op::Op;
 use jib_ir::region::Val;
 use jib_ir::state::slot;
@@ -96,8 +96,12 @@ impl Lowerer<'_, '_> {
         match self.vals[v.index()] {
             Repr::Vec(v) => self.store_state(v, at),
             Repr::Scalar(s) => self.store_scalar_operand(i, s),
+            Repr::Pair(lo, hi) => {
+                self.store_state(lo, at);
+                self.store_state(hi, at + 8);
+            }
             Repr::Int(v) => {
-                let wide = if self.type_of(v) == types::I64 { v } else { self.b.ins().uextend(types::I64, v) };
+                let wide = self.to64(v);
                 self.store_word_operand(at, wide);
             }
             Repr::Flags(f) => {
@@ -134,21 +138,38 @@ impl Lowerer<'_, '_> {
         self.b.ins().call_indirect(self.sigs.preserve, target, &[self.st, op]);
     }
 
-    /// `hot` unless `bad`, else what `body` emits in a cold block.
-    pub(super) fn unless_cold(
+    /// `hot` unless `bad`, else what `cold` emits in a cold block.
+    pub(super) fn unless_cold(&mut self, bad: Value, hot: Value, cold: impl FnOnce(&mut Self) -> Value) -> Value {
+        let ty = self.type_of(hot);
+        let (cold_block, on) = (self.b.create_block(), self.b.create_block());
+        let result = self.b.append_block_param(on, ty);
+        self.b.set_cold_block(cold_block);
+        self.b.ins().brif(bad, cold_block, &[], on, &[hot.into()]);
+        self.b.switch_to_block(cold_block);
+        let slow = cold(self);
+        self.b.ins().jump(on, &[slow.into()]);
+        self.b.switch_to_block(on);
+        result
+    }
+
+    /// What `hot` emits, or, if `bad`, what `cold` does: for what must not even be computed otherwise.
+    pub(super) fn hot_or_cold(
         &mut self,
         bad: Value,
-        hot: Value,
-        body: impl FnOnce(&mut Self) -> Value,
+        ty: Type,
+        hot: impl FnOnce(&mut Self) -> Value,
+        cold: impl FnOnce(&mut Self) -> Value,
     ) -> Value {
-        let ty = self.type_of(hot);
-        let (cold, on) = (self.b.create_block(), self.b.create_block());
+        let (cold_block, hot_block, on) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         let result = self.b.append_block_param(on, ty);
-        self.b.set_cold_block(cold);
-        self.b.ins().brif(bad, cold, &[], on, &[hot.into()]);
-        self.b.switch_to_block(cold);
-        let slow = body(self);
+        self.b.set_cold_block(cold_block);
+        self.b.ins().brif(bad, cold_block, &[], hot_block, &[]);
+        self.b.switch_to_block(cold_block);
+        let slow = cold(self);
         self.b.ins().jump(on, &[slow.into()]);
+        self.b.switch_to_block(hot_block);
+        let fast = hot(self);
+        self.b.ins().jump(on, &[fast.into()]);
         self.b.switch_to_block(on);
         result
     }

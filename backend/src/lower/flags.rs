@@ -23,6 +23,8 @@ pub(super) enum Flags {
     Float { a: Value, b: Value },
     /// NZCV in bits 31:28 of an `i32`.
     Packed(Value),
+    /// If `c`, the flags number `x` of the lowerer's choices, else `y`.
+    Select { c: Value, x: u32, y: u32 },
     /// The three words of the flags slot.
     Stored { kind: Value, a: Value, b: Value },
 }
@@ -73,9 +75,26 @@ impl Lowerer<'_, '_> {
                 Flags::Add { a: self.b.ins().select(c, a, a2), b: self.b.ins().select(c, b, b2) }
             }
             _ => {
-                let (x, y) = (self.pack(x), self.pack(y));
-                Flags::Packed(self.b.ins().select(c, x, y))
+                let n = self.choices.len() as u32;
+                self.choices.extend([x, y]);
+                Flags::Select { c, x: n, y: n + 1 }
             }
+        }
+    }
+
+    fn choice(&self, n: u32) -> Flags {
+        self.choices[n as usize]
+    }
+
+    /// `c ? x : y` for truth values, of which one is often a constant.
+    fn select_truth(&mut self, c: Value, x: Value, y: Value) -> Value {
+        match (self.const_of(x), self.const_of(y)) {
+            (_, Some(0)) => self.b.ins().band(c, x),
+            (_, Some(_)) => {
+                let not = self.invert(c);
+                self.b.ins().bor(not, x)
+            }
+            _ => self.b.ins().select(c, x, y),
         }
     }
 
@@ -86,6 +105,12 @@ impl Lowerer<'_, '_> {
             Flags::Add { a, b } => (FlagsKind::Add32, FlagsKind::Add64, a, b),
             Flags::Sub { a, b } => (FlagsKind::Sub32, FlagsKind::Sub64, a, b),
             Flags::Logic { a } => (FlagsKind::Logic32, FlagsKind::Logic64, a, a),
+            Flags::Select { c, x, y } => {
+                let (k, a, b) = self.flag_words(self.choice(x));
+                let (k2, a2, b2) = self.flag_words(self.choice(y));
+                let mut select = |x, y| if x == y { x } else { self.b.ins().select(c, x, y) };
+                return (select(k, k2), select(a, a2), select(b, b2));
+            }
             Flags::Packed(_) | Flags::Adc { .. } | Flags::Float { .. } => {
                 let p = self.pack(f);
                 (FlagsKind::Packed, FlagsKind::Packed, p, p)
@@ -96,15 +121,17 @@ impl Lowerer<'_, '_> {
         (kind, self.to64(a), self.to64(b))
     }
 
-    fn to64(&mut self, v: Value) -> Value {
-        if self.type_of(v) == types::I64 { v } else { self.b.ins().uextend(types::I64, v) }
-    }
 
     /// NZCV in bits 31:28 of an `i32`.
     pub(super) fn pack(&mut self, f: Flags) -> Value {
         match f {
             Flags::Packed(v) => return v,
             Flags::Stored { kind, a, b } => return self.resolve(kind, a, b),
+            Flags::Select { c, x, y } => {
+                let (x, y) = (self.choice(x), self.choice(y));
+                let (x, y) = (self.pack(x), self.pack(y));
+                return self.b.ins().select(c, x, y);
+            }
             _ => {}
         }
         let mut packed = None;
@@ -140,7 +167,15 @@ impl Lowerer<'_, '_> {
             Flags::Adc { a, b, c } => self.holds_adc(cond, a, b, c, false),
             Flags::Logic { a } => self.holds_logic(cond, a),
             Flags::Float { a, b } => self.b.ins().fcmp(float_cc(cond), a, b),
-            Flags::Packed(p) => self.holds_packed(cond, p),
+            Flags::Packed(p) => match self.const_of(p) {
+                Some(nzcv) => self.b.ins().iconst(types::I8, i64::from(cond.holds(nzcv as u32))),
+                None => self.holds_packed(cond, p),
+            },
+            Flags::Select { c, x, y } => {
+                let (x, y) = (self.choice(x), self.choice(y));
+                let (x, y) = (self.holds(cond, x), self.holds(cond, y));
+                self.select_truth(c, x, y)
+            }
             Flags::Stored { kind, a, b } => {
                 let p = self.resolve(kind, a, b);
                 self.holds_packed(cond, p)

@@ -77,21 +77,16 @@ impl Lowerer<'_, '_> {
         let ty = self.type_of(x.v);
         let nan = self.b.ins().fcmp(FloatCC::Unordered, x.v, y.v);
         let bad = self.any(nan);
-        let (cold, hot, on) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        let result = self.b.append_block_param(on, ty);
-        self.b.set_cold_block(cold);
-        self.b.ins().brif(bad, cold, &[], hot, &[]);
-        self.b.switch_to_block(cold);
-        let slow = self.exact(row, &[x, y], ty);
-        self.b.ins().jump(on, &[slow.into()]);
-        self.b.switch_to_block(hot);
-        let fast = match op {
-            FBinOp::Max | FBinOp::MaxNm => self.b.ins().fmax(x.v, y.v),
-            _ => self.b.ins().fmin(x.v, y.v),
-        };
-        self.b.ins().jump(on, &[fast.into()]);
-        self.b.switch_to_block(on);
-        self.float_result(result)
+        let r = self.hot_or_cold(
+            bad,
+            ty,
+            |l| match op {
+                FBinOp::Max | FBinOp::MaxNm => l.b.ins().fmax(x.v, y.v),
+                _ => l.b.ins().fmin(x.v, y.v),
+            },
+            |l| l.exact(row, &[x, y], ty),
+        );
+        self.float_result(r)
     }
 
     /// Sign ops are bitwise, in every mode.

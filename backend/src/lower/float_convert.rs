@@ -1,15 +1,19 @@
 //! FP conversions and rounding to integral values.
 
-use cranelift_codegen::ir::condcodes::FloatCC;
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use jib_ir::op::{Op, Rm};
 use jib_ir::region::Val;
 use jib_ir::softfloat::Fmt;
+use jib_ir::state::slot;
 use jib_ir::ty::{Lane, Shape};
 
 use super::float_check::{Check, Operand, scalar_of, vector_of};
 use super::vector::lanes_of;
 use super::{Lowerer, Repr};
+
+/// FPSR.IXC.
+const IXC: i64 = 1 << 4;
 
 impl Lowerer<'_, '_> {
     pub(super) fn convert(&mut self, row: Op) -> Repr {
@@ -33,36 +37,84 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    /// The host's rounding reports inexactness, so only for ops that do; the others have a thunk.
+    /// The host's rounding reports inexactness. Where that must not be seen, it is used once FPSR.IXC is set anyway;
+    /// before, a thunk or the evaluator does without.
     fn round(&mut self, row: Op, fmt: Fmt, shape: Shape, rm: Rm, exact: bool, a: Val) -> Repr {
+        if !self.env.host.sse41 || rm == Rm::Odd || rm == Rm::TieAway && shape != Shape::Scalar {
+            return self.evaluate(row);
+        }
         let x = self.operand(fmt, shape, a);
-        let r = if exact && self.env.host.sse41 {
-            match self.round_native(rm, x.v) {
-                Some(r) => r,
-                None => return self.evaluate(row),
+        let bad = match rm {
+            Rm::TieAway => self.not_small(fmt, x.v),
+            _ => {
+                let nan = self.b.ins().fcmp(FloatCC::Unordered, x.v, x.v);
+                self.any(nan)
             }
-        } else {
-            let scalar = shape == Shape::Scalar;
-            let Some(thunk) = crate::thunk::round(self.env.host, fmt, rm) else { return self.evaluate(row) };
-            let ty = self.type_of(x.v);
-            let v = if scalar { self.whole(x.v) } else { self.cast(types::I8X16, x.v) };
-            let r = self.call_vector(thunk, &[v]);
-            let r = self.cast(vector_of(fmt), r);
-            if ty.is_vector() { r } else { self.b.ins().extractlane(r, 0) }
         };
-        let r = self.checked(Check::Nan, row, &[x], r);
+        let ty = self.type_of(x.v);
+        let slow = if exact { None } else { crate::thunk::round(self.env.host, fmt, rm) };
+        let bad = if exact {
+            bad
+        } else {
+            let fpsr = self.load_state(types::I32, slot::FPSR.offset());
+            let ixc = self.b.ins().band_imm_u(fpsr, IXC);
+            let unset = self.b.ins().icmp_imm_u(IntCC::Equal, ixc, 0);
+            self.b.ins().bor(bad, unset)
+        };
+        let r = self.hot_or_cold(
+            bad,
+            ty,
+            |l| l.round_native(fmt, rm, x.v),
+            |l| match slow {
+                Some(thunk) => l.round_quietly(thunk, row, x),
+                None => l.exact(row, &[x], ty),
+            },
+        );
         self.float_result(r)
     }
 
-    /// To an integral value, reporting inexactness.
-    fn round_native(&mut self, rm: Rm, v: Value) -> Option<Value> {
-        Some(match rm {
+    /// By the thunk, which also looks whether FPSR.IXC may be set by now; NaNs by the evaluator.
+    fn round_quietly(&mut self, thunk: usize, row: Op, x: Operand) -> Value {
+        self.call_state_only(crate::abi::sync_fpsr as *const () as usize);
+        let ty = self.type_of(x.v);
+        let v = if ty.is_vector() { self.cast(types::I8X16, x.v) } else { self.whole(x.v) };
+        let r = self.call_vector(thunk, &[v]);
+        let all = if ty.lane_type() == types::F32 { types::F32X4 } else { types::F64X2 };
+        let r = self.cast(all, r);
+        let r = if ty.is_vector() { r } else { self.b.ins().extractlane(r, 0) };
+        self.checked(Check::Nan, row, &[x], r)
+    }
+
+    /// Not a number whose magnitude is below the one from which on all floats are integral.
+    fn not_small(&mut self, fmt: Fmt, v: Value) -> Value {
+        let limit = if fmt == Fmt::S { u64::from(2f32.powi(23).to_bits()) } else { 2f64.powi(52).to_bits() };
+        let limit = self.float_const(scalar_of(fmt), limit);
+        let size = self.magnitude(v);
+        let small = self.b.ins().fcmp(FloatCC::LessThan, size, limit);
+        self.invert(small)
+    }
+
+    /// To an integral value, reporting inexactness; for [`Rm::TieAway`] of a number of small magnitude.
+    fn round_native(&mut self, fmt: Fmt, rm: Rm, v: Value) -> Value {
+        match rm {
             Rm::Fpcr | Rm::TieEven => self.b.ins().nearest(v),
             Rm::PlusInf => self.b.ins().ceil(v),
             Rm::MinusInf => self.b.ins().floor(v),
-            Rm::Zero => self.b.ins().trunc(v),
-            Rm::TieAway | Rm::Odd => return None,
-        })
+            Rm::Zero | Rm::Odd => self.b.ins().trunc(v),
+            Rm::TieAway => {
+                let ty = scalar_of(fmt);
+                let bits = |f: f64| if fmt == Fmt::S { u64::from((f as f32).to_bits()) } else { f.to_bits() };
+                let (half, one, zero) =
+                    (self.float_const(ty, bits(0.5)), self.float_const(ty, bits(1.0)), self.float_const(ty, 0));
+                let size = self.magnitude(v);
+                let whole = self.b.ins().trunc(size);
+                let rest = self.b.ins().fsub(size, whole);
+                let up = self.b.ins().fcmp(FloatCC::GreaterThanOrEqual, rest, half);
+                let more = self.b.ins().select(up, one, zero);
+                let rounded = self.b.ins().fadd(whole, more);
+                self.b.ins().fcopysign(rounded, v)
+            }
+        }
     }
 
     fn between_formats(&mut self, row: Op, to: Fmt, lanes: u8, a: Val) -> Repr {
@@ -95,7 +147,7 @@ impl Lowerer<'_, '_> {
             Lane::D => types::I64,
             Lane::B | Lane::H => return None,
         };
-        if rm != Rm::Zero && !self.env.host.sse41 || matches!(rm, Rm::TieAway | Rm::Odd) {
+        if rm != Rm::Zero && !self.env.host.sse41 || rm == Rm::Odd {
             return None;
         }
         let x = self.float(fmt, a);
@@ -105,8 +157,9 @@ impl Lowerer<'_, '_> {
         }
         // Anything near the limits or outside goes the cold way, before the host can report what Arm would not.
         let bits = i32::try_from(ty.bits()).unwrap_or(64) - i32::from(signed);
-        let limit = 2f64.powi(bits) - if bits < 53 { 1.0 } else { 0.0 };
-        let low = if signed { 1.0 - 2f64.powi(bits) } else { 0.0 };
+        let most = if rm == Rm::TieAway { i32::from(fmt == Fmt::D) * 29 + 23 } else { 64 };
+        let limit = 2f64.powi(bits.min(most)) - if bits < most.min(53) { 1.0 } else { 0.0 };
+        let low = if signed { 1.0 - 2f64.powi(bits.min(most)) } else { 0.0 };
         let scalar = scalar_of(fmt);
         let encode = |v: f64| if fmt == Fmt::S { u64::from((v as f32).to_bits()) } else { v.to_bits() };
         let (limit, low) = (self.float_const(scalar, encode(limit)), self.float_const(scalar, encode(low)));
@@ -114,19 +167,16 @@ impl Lowerer<'_, '_> {
         let above = self.b.ins().fcmp(FloatCC::GreaterThanOrEqual, x, low);
         let good = self.b.ins().band(below, above);
         let bad = self.invert(good);
-        let (cold, hot, on) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        let result = self.b.append_block_param(on, ty);
-        self.b.set_cold_block(cold);
-        self.b.ins().brif(bad, cold, &[], hot, &[]);
-        self.b.switch_to_block(cold);
-        let slow = self.exact(row, &[Operand { v: x }], ty);
-        self.b.ins().jump(on, &[slow.into()]);
-        self.b.switch_to_block(hot);
-        let integral = if rm == Rm::Zero { x } else { self.round_native(rm, x)? };
-        let fast = self.to_int_in_range(ty, signed, integral);
-        self.b.ins().jump(on, &[fast.into()]);
-        self.b.switch_to_block(on);
-        Some(Repr::Scalar(result))
+        let r = self.hot_or_cold(
+            bad,
+            ty,
+            |l| {
+                let integral = if rm == Rm::Zero { x } else { l.round_native(fmt, rm, x) };
+                l.to_int_in_range(ty, signed, integral)
+            },
+            |l| l.exact(row, &[Operand { v: x }], ty),
+        );
+        Some(Repr::Scalar(r))
     }
 
     /// Of a float known to be in range.
@@ -148,7 +198,7 @@ impl Lowerer<'_, '_> {
         let r = self.b.ins().x86_cvtt2dq(types::I32X4, x.v);
         let mark = self.vconst((0..4).fold(0u128, |all, i| all | 1 << (32 * i + 31)));
         let mark = self.cast(types::I32X4, mark);
-        let odd = self.b.ins().icmp(cranelift_codegen::ir::condcodes::IntCC::Equal, r, mark);
+        let odd = self.b.ins().icmp(IntCC::Equal, r, mark);
         let bad = self.any(odd);
         let r = self.unless_bad(bad, row, &[x], r);
         self.whole_of(r)

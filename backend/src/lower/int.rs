@@ -181,6 +181,9 @@ impl Lowerer<'_, '_> {
         let Some(part) = whole else { return self.ext_odd(ty, signed, bits, a) };
         let narrow = if part.bytes() < from.bytes() { self.b.ins().ireduce(part, a) } else { a };
         let have = self.type_of(narrow);
+        if !signed && to == types::I64 && have == types::I32 {
+            return self.to64(narrow);
+        }
         if have.bytes() > to.bytes() {
             self.b.ins().ireduce(to, narrow)
         } else if have == to {

@@ -2,21 +2,42 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder, MemFlagsData, Type, Value, types};
-use jib_ir::op::{Align, Fence, Op, Order};
-use jib_ir::region::Val;
+use jib_ir::op::{Align, BinOp, Fence, Op, Order};
+use jib_ir::region::{Region, Val};
 use jib_ir::runtime::RmwOp;
-use jib_ir::state::slot;
-use jib_ir::ty::{Size, Ty};
+use jib_ir::state::{Slot, slot};
+use jib_ir::ty::{Lane, Size, Ty};
 
 use super::{Lowerer, Repr, clif};
 use crate::abi;
 
+/// The general register before the link register: by convention the frame pointer.
+const FP: Slot = Slot(29);
+
 impl Lowerer<'_, '_> {
     pub(super) fn memory_op(&mut self, op: Op) -> Repr {
         match op {
+            Op::Load { ty: Ty::V128, size: Size::B16, order: Order::Plain, addr }
+                if self.halves[self.at as usize] && self.on_stack(addr) =>
+            {
+                let addr = self.int(addr);
+                let flags = self.guest_flags();
+                let lo = self.b.ins().load(types::I64, flags, addr, 0);
+                Repr::Pair(lo, self.b.ins().load(types::I64, flags, addr, 8))
+            }
             Op::Load { ty, size, order, addr } => {
                 let addr = self.int(addr);
                 self.load(ty, size, order, addr)
+            }
+            Op::Store { size: Size::B16, order: Order::Plain, addr, v, .. }
+                if matches!(self.vals[v.index()], Repr::Pair(..)) && self.on_stack(addr) =>
+            {
+                let Repr::Pair(lo, hi) = self.vals[v.index()] else { unreachable!("just matched") };
+                let addr = self.int(addr);
+                let flags = self.guest_flags();
+                self.b.ins().store(flags, lo, addr, 0);
+                self.b.ins().store(flags, hi, addr, 8);
+                Repr::None
             }
             Op::Store { ty, size, order, addr, v } => {
                 let addr = self.int(addr);
@@ -52,6 +73,23 @@ impl Lowerer<'_, '_> {
                 Repr::None
             }
             _ => unreachable!("not a memory op"),
+        }
+    }
+
+    /// Is `addr` the stack or frame pointer plus a constant? A thread's own frame is no place where others could
+    /// tell one access of 16 bytes from two of 8.
+    fn on_stack(&self, addr: Val) -> bool {
+        let mut addr = addr;
+        loop {
+            match self.region.ops[addr.index()] {
+                Op::Get { slot, .. } => return slot == slot::SP || slot == FP,
+                Op::Bin { op: BinOp::Add | BinOp::Sub, a, b, .. }
+                    if matches!(self.region.ops[b.index()], Op::Imm { .. }) =>
+                {
+                    addr = a;
+                }
+                _ => return false,
+            }
         }
     }
 
@@ -261,6 +299,21 @@ impl Lowerer<'_, '_> {
         self.b.ins().atomic_rmw(types::I64, flags, AtomicRmwOp::Or, at, zero);
         self.b.ins().sequence_point();
     }
+}
+
+/// For each op: is it a plain 16-byte load of which only the halves are used?
+pub(super) fn loads_of_halves(region: &Region) -> Vec<bool> {
+    let mut halves: Vec<bool> = region
+        .ops
+        .iter()
+        .map(|op| matches!(op, Op::Load { ty: Ty::V128, size: Size::B16, order: Order::Plain, .. }))
+        .collect();
+    for op in &region.ops {
+        if !matches!(op, Op::VGet { lane: Lane::D, .. }) {
+            op.for_each_arg(&mut |v| halves[v.index()] = false);
+        }
+    }
+    halves
 }
 
 /// The CLIF type of an integer access.

@@ -20,7 +20,7 @@ mod state;
 mod vector;
 
 use cranelift_codegen::ir::{
-    AbiParam, AliasRegion, AliasRegionData, Block as ClifBlock, Function, InstBuilder, MemFlagsData, SigRef,
+    AbiParam, AliasRegion, AliasRegionData, Block as ClifBlock, Function, InstBuilder, InstructionData, MemFlagsData, Opcode, SigRef,
     Signature, SourceLoc, Type, Value, types,
 };
 use cranelift_codegen::isa::CallConv;
@@ -65,6 +65,8 @@ enum Repr {
     Vec(Value),
     /// `V128` as a scalar (`f32`, `f64`, `i32` or `i64`) with zeroes above it.
     Scalar(Value),
+    /// `V128` as its low and high `i64`.
+    Pair(Value, Value),
     /// Flags, not computed until somebody wants them.
     Flags(Flags),
 }
@@ -99,6 +101,10 @@ struct Lowerer<'a, 'b> {
     /// The state pointer.
     st: Value,
     vals: Vec<Repr>,
+    /// Flags that [`Flags::Select`] chooses from.
+    choices: Vec<Flags>,
+    /// Which ops are 16-byte loads of which only the halves are used.
+    halves: Vec<bool>,
     /// CLIF block of each region block.
     blocks: Vec<ClifBlock>,
     /// State at the end of each lowered block that has children.
@@ -194,6 +200,8 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             regions,
             st: Value::from_u32(0),
             vals: vec![Repr::None; region.ops.len()],
+            choices: Vec::new(),
+            halves: memory::loads_of_halves(region),
             blocks,
             at: 0,
             pc: region.key.pc,
@@ -332,6 +340,11 @@ impl<'a, 'b> Lowerer<'a, 'b> {
                 self.vals[v.index()] = Repr::Vec(whole);
                 whole
             }
+            Repr::Pair(lo, hi) => {
+                let whole = self.joined(lo, hi);
+                self.vals[v.index()] = Repr::Vec(whole);
+                whole
+            }
             _ => unreachable!("verified IR: op {} wants a vector", self.at),
         }
     }
@@ -356,6 +369,32 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         let one = self.type_of(s);
         let v = self.b.ins().scalar_to_vector(one.by(128 / one.bits()).unwrap_or(types::I64X2), s);
         self.cast(types::I8X16, v)
+    }
+
+    /// `hi:lo` as `i8x16`.
+    fn joined(&mut self, lo: Value, hi: Value) -> Value {
+        let v = self.b.ins().scalar_to_vector(types::I64X2, lo);
+        let r = self.b.ins().insertlane(v, hi, 1);
+        self.cast(types::I8X16, r)
+    }
+
+    /// An integer zero-extended to 64 bits.
+    fn to64(&mut self, v: Value) -> Value {
+        if self.type_of(v) == types::I64 {
+            return v;
+        }
+        // Of a constant, Cranelift would load the wider one from memory.
+        match self.const_of(v) {
+            Some(c) => self.const64(c),
+            None => self.b.ins().uextend(types::I64, v),
+        }
+    }
+
+    /// The constant that `v` is, zero-extended.
+    fn const_of(&self, v: Value) -> Option<u64> {
+        let def = self.b.func.dfg.value_def(v).inst()?;
+        let InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } = self.b.func.dfg.insts[def] else { return None };
+        Some(imm.bits() as u64 & u64::MAX >> (64 - self.type_of(v).bits()))
     }
 
     fn type_of(&self, v: Value) -> Type {

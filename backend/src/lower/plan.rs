@@ -226,7 +226,8 @@ impl Plan {
         self.blocks[b].defs = defs;
     }
 
-    /// Slots that a block may have to write on behalf of its parent count as used by it.
+    /// Slots that a block may have to write on behalf of its parent count as used by it. (Not flags: dead ones are
+    /// not written at all.)
     fn find_dirty(&mut self, region: &Region) {
         let mut out = vec![0; region.blocks.len()];
         for k in 0..self.order.len() {
@@ -241,7 +242,12 @@ impl Plan {
                 }
             }
             self.blocks[b].uses |= inherited;
-            out[b] = dirty;
+            // Everything is written before an edge to a root.
+            let all_children = region.successors(BlockId(b as u32)).all(|s| self.blocks[s.index()].parent.is_some());
+            if all_children {
+                let flags = self.slot(slot::FLAGS).map_or(0, |i| 1 << i);
+                out[b] = dirty & !flags;
+            }
         }
     }
 

@@ -173,7 +173,7 @@ impl Lowerer<'_, '_> {
     fn word(&mut self, i: usize) -> Value {
         let v = match self.cur.cur[i] {
             Cur::Word(v) => return v,
-            Cur::Half(v) => self.b.ins().uextend(types::I64, v),
+            Cur::Half(v) => self.to64(v),
             _ => self.load_state(types::I64, self.plan.slots[i].0.offset()),
         };
         self.cur.cur[i] = Cur::Word(v);
@@ -194,6 +194,11 @@ impl Lowerer<'_, '_> {
         match self.vector_slot(i) {
             Repr::Scalar(s) => {
                 let v = self.whole(s);
+                self.cur.cur[i] = Cur::Vec(Repr::Vec(v));
+                v
+            }
+            Repr::Pair(lo, hi) => {
+                let v = self.joined(lo, hi);
                 self.cur.cur[i] = Cur::Vec(Repr::Vec(v));
                 v
             }
@@ -240,7 +245,7 @@ impl Lowerer<'_, '_> {
             (_, Repr::Flags(f)) => Cur::Flags(f),
             (Ty::V128, r) => Cur::Vec(r),
             (Ty::I32, Repr::Int(v)) => Cur::Half(v),
-            (Ty::Bool, Repr::Int(v)) => Cur::Word(self.b.ins().uextend(types::I64, v)),
+            (Ty::Bool, Repr::Int(v)) => Cur::Word(self.to64(v)),
             (Ty::Flags, Repr::Int(v)) => Cur::Flags(Flags::Packed(v)),
             (_, Repr::Int(v)) => Cur::Word(v),
             _ => unreachable!("verified IR: op {} sets a value of its type", self.at),
@@ -291,7 +296,7 @@ impl Lowerer<'_, '_> {
             }
             (Ty::I32 | Ty::Bool, _) => {
                 let v = self.int(v);
-                let v = self.b.ins().uextend(types::I64, v);
+                let v = self.to64(v);
                 self.store_state(v, slot.offset());
             }
         }
@@ -333,12 +338,19 @@ impl Lowerer<'_, '_> {
     fn flush_vector(&mut self, i: usize, slot: Slot) {
         match self.vector_slot(i) {
             Repr::Scalar(s) => {
-                let zero = self.const64(0);
-                if self.type_of(s).bytes() == 4 {
+                if self.type_of(s).bytes() == 8 {
+                    let zero = self.const64(0);
+                    self.store_state(s, slot.offset());
+                    self.store_state(zero, slot.offset() + 8);
+                } else {
+                    let zero = self.vconst(0);
                     self.store_state(zero, slot.offset());
+                    self.store_state(s, slot.offset());
                 }
-                self.store_state(s, slot.offset());
-                self.store_state(zero, slot.offset() + 8);
+            }
+            Repr::Pair(lo, hi) => {
+                self.store_state(lo, slot.offset());
+                self.store_state(hi, slot.offset() + 8);
             }
             _ => {
                 let v = self.whole_slot(i);

@@ -51,10 +51,7 @@ impl Lowerer<'_, '_> {
                 if matches!(self.region.ops[high.index()], Op::Imm { v: 0, .. }) {
                     return Repr::Scalar(lo);
                 }
-                let hi = self.int(high);
-                let v = self.b.ins().scalar_to_vector(types::I64X2, lo);
-                let r = self.b.ins().insertlane(v, hi, 1);
-                self.whole_of(r)
+                Repr::Pair(lo, self.int(high))
             }
             Op::VZeroHi { bytes, v } => self.zero_hi(bytes, v),
             Op::VHigh { v } => {
@@ -119,6 +116,15 @@ impl Lowerer<'_, '_> {
                 let r = self.bits(types::I32, s);
                 return self.b.ins().uextend(types::I64, r);
             }
+        }
+        if let (Repr::Pair(lo, hi), Lane::D) = (self.vals[v.index()], lane) {
+            return if idx == 0 { lo } else { hi };
+        }
+        if lane == Lane::D && idx == 0 {
+            // A plain move to a general register, which an extraction is not.
+            let v = self.vec_as(types::F64X2, v);
+            let low = self.b.ins().extractlane(v, 0);
+            return self.bits(types::I64, low);
         }
         let v = self.vec_as(lanes_of(lane), v);
         let r = self.b.ins().extractlane(v, idx);

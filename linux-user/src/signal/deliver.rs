@@ -37,7 +37,8 @@ impl Thread {
         }
     }
 
-    fn step_back(&mut self) {
+    /// Makes the system call at hand again.
+    pub(crate) fn step_back(&mut self) {
         let pc = self.vcpu.state.pc();
         self.vcpu.state.set_pc(pc.wrapping_sub(INSN));
     }

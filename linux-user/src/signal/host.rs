@@ -235,7 +235,8 @@ fn on_signal_info(info: &SigInfo, context: *mut c_void) {
     if blocks {
         *at.mask() = !SYNCHRONOUS;
     }
-    if let Some(resume) = host::interrupted(*at.register(libc::REG_RIP) as u64) {
+    let (pc, rcx) = (*at.register(libc::REG_RIP) as u64, *at.register(libc::REG_RCX) as u64);
+    if let Some(resume) = host::interrupted(pc, rcx) {
         *at.register(libc::REG_RIP) = resume as i64;
     }
 }

@@ -17,7 +17,7 @@ mod wait;
 
 pub(crate) use exec::ExecCall;
 
-use crate::host::{self, ERESTARTSYS, Errno};
+use crate::host::{self, ERESTARTNOINTR, ERESTARTSYS, Errno};
 use crate::mem;
 use crate::run::Ended;
 use crate::thread::Thread;
@@ -71,10 +71,10 @@ pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
 }
 
 fn finish(t: &mut Thread, nr: u32, args: &Args, result: i64) -> Option<Ended> {
-    if result == ERESTARTSYS {
-        t.restart = true;
-    } else {
-        t.vcpu.state.set_x(0, result as u64);
+    match result {
+        ERESTARTSYS => t.restart = true,
+        ERESTARTNOINTR => t.step_back(),
+        _ => t.vcpu.state.set_x(0, result as u64),
     }
     strace::log(t, nr, args, Some(result));
     None

@@ -1,7 +1,7 @@
 //! Signal calls that are not passed through: dispositions, masks, alternate stacks, returning.
 
 use super::{Answer, Args, copy_in, copy_out, word_in};
-use crate::host::{ERESTARTSYS, Errno};
+use crate::host::{ERESTARTNOINTR, Errno};
 use crate::run::Ended;
 use crate::signal::action::Action;
 use crate::signal::host::block_all;
@@ -46,7 +46,7 @@ pub(crate) fn rt_sigprocmask(t: &mut Thread, a: &Args) -> Answer {
         block_all();
         if t.context.is_pending() {
             // It came before the call, and is delivered under the old mask.
-            return Ok(ERESTARTSYS);
+            return Ok(ERESTARTNOINTR);
         }
         t.context.set_mask(new);
     }

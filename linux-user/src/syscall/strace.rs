@@ -25,7 +25,7 @@ pub(crate) fn log(t: &Thread, nr: u32, args: &Args, result: Option<i64>) {
     line.push(')');
     match result {
         None => {}
-        Some(host::ERESTARTSYS) => line.push_str(" = ? (interrupted by a signal)"),
+        Some(host::ERESTARTSYS | host::ERESTARTNOINTR) => line.push_str(" = ? (interrupted by a signal)"),
         Some(e @ -4095..=-1) => push(&mut line, format_args!(" = -1 {}", error(-e as i32))),
         Some(v @ 0..=0xffff) => push(&mut line, format_args!(" = {v}")),
         Some(v) => push(&mut line, format_args!(" = {v:#x}")),

@@ -2,7 +2,7 @@
 
 use super::{Answer, Args};
 use crate::ExitStatus;
-use crate::host::{ERESTARTSYS, Errno};
+use crate::host::{ERESTARTNOINTR, Errno};
 use crate::run::Ended;
 use crate::thread::{Clone, Thread};
 
@@ -65,7 +65,7 @@ pub(crate) fn clone3(t: &mut Thread, a: &Args) -> Answer {
 fn make(t: &mut Thread, c: &Clone) -> Answer {
     match t.clone_guest(c) {
         Ok(id) => Ok(id as i64),
-        Err(e) if e.raw() == ERESTARTSYS => Ok(ERESTARTSYS),
+        Err(e) if e.raw() == ERESTARTNOINTR => Ok(ERESTARTNOINTR),
         Err(e) => Err(e),
     }
 }

@@ -82,6 +82,12 @@ impl Signals {
         self.changed.notify_all();
     }
 
+    /// Takes back a [`Signals::quit`] and a start that came too late. No thread may run the CPU.
+    pub fn rearm(&self) {
+        self.lock().start = None;
+        self.quit.store(false, Ordering::Release);
+    }
+
     /// Switches the CPU on; false if it is on, or about to be.
     pub fn start(&self, start: Start) -> bool {
         let mut inner = self.lock();

@@ -9,6 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 pub struct InputQueue {
     state: Mutex<State>,
     room: Condvar,
+    news: Condvar,
     capacity: usize,
 }
 
@@ -21,7 +22,7 @@ struct State {
 impl InputQueue {
     /// A queue that holds `capacity` bytes.
     pub fn new(capacity: usize) -> Self {
-        InputQueue { state: Mutex::default(), room: Condvar::new(), capacity: capacity.max(1) }
+        InputQueue { state: Mutex::default(), room: Condvar::new(), news: Condvar::new(), capacity: capacity.max(1) }
     }
 
     /// Appends as many of `bytes` as fit now and returns how many did, waiting for room for the
@@ -36,6 +37,7 @@ impl InputQueue {
         }
         let count = bytes.len().min(self.capacity - state.bytes.len());
         state.bytes.extend(&bytes[..count]);
+        self.news.notify_one();
         count
     }
 
@@ -50,6 +52,13 @@ impl InputQueue {
         state.bytes.drain(..count).collect()
     }
 
+    /// Like [`InputQueue::pop`], but waits for a first byte. Empty means that the queue was closed.
+    pub fn wait_pop(&self, most: usize) -> Vec<u8> {
+        let waiting = |state: &mut State| state.bytes.is_empty() && !state.closed;
+        drop(self.news.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner));
+        self.pop(most)
+    }
+
     /// True if nothing waits.
     pub fn is_empty(&self) -> bool {
         self.lock().bytes.is_empty()
@@ -59,6 +68,7 @@ impl InputQueue {
     pub fn close(&self) {
         self.lock().closed = true;
         self.room.notify_all();
+        self.news.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

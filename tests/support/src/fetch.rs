@@ -45,7 +45,10 @@ pub fn ruff() -> PathBuf {
 
 /// The cached program `name`; `make` fetches it into a directory and tells which file it is.
 fn kept(name: &str, make: impl FnOnce(&Path) -> PathBuf) -> PathBuf {
-    let target = tools::cache().join(format!("fetched-{name}"));
+    // Busybox goes by its own name.
+    let fetched = tools::cache().join("fetched");
+    std::fs::create_dir_all(&fetched).expect("cannot make a directory");
+    let target = fetched.join(name);
     if target.exists() {
         return target;
     }

@@ -1,0 +1,76 @@
+#!/bin/busybox sh
+# Process 1 of the default guest: prepares the system, runs a shell or the command, and powers off.
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /tmp
+. /etc/jib/settings
+export TERM
+
+serial=/dev/ttyAMA0
+exec 3>$serial
+
+# Tells the host something; it takes such lines out of the console's output.
+mark() { printf '\036jib:%s %s\n' "$TOKEN" "$*" >&3; }
+
+finish() {
+    cd /
+    sync
+    umount -a -r 2>/dev/null
+}
+
+power() {
+    finish
+    "$1" -f
+}
+trap 'power poweroff' USR1 USR2
+trap 'power reboot' TERM
+
+for module in /lib/modules/*.ko; do
+    [ -f "$module" ] && insmod "$module"
+done
+
+hostname jib
+ip link set lo up
+if [ -e /sys/class/net/eth0 ]; then
+    udhcpc -i eth0 -n -q -t 5 -T 1 -s /etc/jib/udhcpc >/dev/null 2>&1
+fi
+
+share=0
+while [ $share -lt "$SHARES" ]; do
+    mkdir -p /mnt/share$share
+    mount -t 9p -o trans=virtio,version=9p2000.L share$share /mnt/share$share
+    share=$((share + 1))
+done
+
+main=$serial
+if [ -n "$COMMAND" ] && [ -c /dev/hvc0 ]; then
+    main=/dev/hvc0
+fi
+stty -F $main rows "$ROWS" cols "$COLUMNS"
+if [ -n "$COMMAND" ]; then
+    # A stream that is no terminal on the host passes unchanged; ^V quotes and ^D ends its input.
+    [ -n "$INPUT_TTY" ] || stty -F $main -icrnl -ixon -isig -echo icanon iexten
+    [ -n "$OUTPUT_TTY" ] || stty -F $main -opost
+    [ -n "$ERROR_TTY" ] || stty -F $serial -opost
+    set -- sh /etc/jib/command
+    errors=$serial
+else
+    set -- sh -l
+    errors=$main
+fi
+
+cd /root
+mark ready ${main#/dev/}
+setsid -c "$@" <$main >$main 2>$errors 3>&- &
+wait $!
+status=$?
+finish
+[ -z "$COMMAND" ] || mark status $status
+# Waits until everything is out.
+stty sane <&3
+poweroff -f

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Passes all of jib's checks: format, lints, documentation, tests. Installs the Debian packages that
+# the tests compare with or build guests by, and says so. Guest programs are fetched by the tests
+# themselves, through apt-get, npm and pip, and cached under ~/.cache/jib-tests.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+declare -A package=(
+  [qemu-aarch64]=qemu-user
+  [aarch64-linux-gnu-gcc]=gcc-aarch64-linux-gnu
+  [aarch64-linux-gnu-objdump]=binutils-aarch64-linux-gnu
+  [gcc]=gcc
+  [cpio]=cpio
+  [xz]=xz-utils
+  [mke2fs]=e2fsprogs
+  [npm]=npm
+  [pip3]=python3-pip
+  [unzip]=unzip
+)
+missing=()
+for tool in "${!package[@]}"; do
+  PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
+done
+[ -e /usr/aarch64-linux-gnu/lib/libc.a ] || missing+=(libc6-dev-arm64-cross)
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "test.sh: installing ${missing[*]}"
+  as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+step() {
+  echo "== $*"
+  "$@"
+}
+# One profile for everything: the code generator is compiled once.
+step cargo fmt --all --check
+step cargo clippy --release --workspace --all-targets --locked -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --release --workspace --no-deps --locked
+step cargo test --release --workspace --locked
