@@ -14,7 +14,7 @@ declare -A package=(
   [xz]=xz-utils
   [mke2fs]=e2fsprogs
   [npm]=npm
-  [pip3]=python3-pip
+  [pip]=python3-pip
   [unzip]=unzip
 )
 missing=()

@@ -4,9 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jib_machine::devices::gic::Version;
+use jib_machine::launch::options::{DiskSpec, Options, PortForward, parse_memory};
 
 use crate::report;
 
@@ -17,11 +20,23 @@ Examples:
   jib run --strace ./app               log system calls
   jib run --engine interp ./app        interpreter only
   jib run --stats ./app                what the translator did, at the end
+  jib boot                             start Debian's arm64 kernel to a shell (`jib boot --help`)
   jib translate ./app main             a function: A64, IR, optimised IR, CLIF, x86-64
   jib translate --emit ir,asm ./app 0x400580..0x4005a0
 
 The exit status is the program's; if a signal killed it, jib dies of that signal, too. 126: cannot be run,
 127: not found, 2: wrong usage, 70: a bug of jib's.";
+
+const BOOT_EXAMPLES: &str = "\
+Examples:
+  jib boot                                        Debian's kernel (fetched once) and a shell
+  jib boot -- uname -a                            run a command in the guest; its status is jib's
+  jib boot -j 2 -m 2G --disk root.img,rw --append root=/dev/vda Image --initrd initrd.img
+  jib boot -p 2222:22 --share .                   reach the guest's port 22, share this folder
+
+At the console Ctrl-A x leaves, Ctrl-A h helps. The host is 10.0.2.2 for the guest. The exit status is 0
+when the guest powers off or the user leaves, 101 after a panic of its kernel, 124 when the time is up,
+the command's own if there is one; 1: cannot be booted, 2: wrong usage, 70: a bug of jib's.";
 
 /// Runs ARM64 programs on x86-64 Linux.
 #[derive(Parser)]
@@ -37,6 +52,9 @@ pub(crate) enum Command {
     /// Run an AArch64 Linux program
     #[command(after_help = EXAMPLES)]
     Run(RunArgs),
+    /// Start an ARM64 Linux kernel, or another system, on a virtual board
+    #[command(after_help = BOOT_EXAMPLES)]
+    Boot(BootArgs),
     /// Show how a piece of a program is translated, without running it
     Translate(TranslateArgs),
 }
@@ -93,10 +111,13 @@ impl EngineArgs {
 
     /// The arguments that mean the same.
     pub(crate) fn to_args(&self) -> Vec<OsString> {
-        let mut args = vec!["--engine".into(), match self.engine {
-            Engine::Interp => "interp".into(),
-            Engine::Jit => "jit".into(),
-        }];
+        let mut args = vec![
+            "--engine".into(),
+            match self.engine {
+                Engine::Interp => "interp".into(),
+                Engine::Jit => "jit".into(),
+            },
+        ];
         let mut number = |name: &str, n: Option<u32>| {
             args.extend(n.map(|n| [OsString::from(name), n.to_string().into()]).into_iter().flatten());
         };
@@ -179,6 +200,78 @@ pub(crate) struct TranslateArgs {
     pub(crate) words: bool,
 }
 
+/// `jib boot`
+#[derive(Args)]
+pub(crate) struct BootArgs {
+    /// A kernel (Image, ELF, EFI zboot; also compressed); Debian's, fetched once, if absent
+    pub(crate) kernel: Option<PathBuf>,
+    /// An initrd for the kernel
+    #[arg(long, value_name = "FILE")]
+    pub(crate) initrd: Option<PathBuf>,
+    /// Add to the kernel's command line
+    #[arg(long, value_name = "ARGS")]
+    pub(crate) append: Option<String>,
+    /// Use this device tree instead of the board's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dtb: Option<PathBuf>,
+    /// Attach a raw disk image; changes vanish unless `,rw` is added
+    #[arg(long = "disk", value_name = "FILE[,ro|rw]")]
+    pub(crate) disks: Vec<DiskSpec>,
+    /// Share a folder (by 9p, mounted at /mnt/share0 and so on)
+    #[arg(long = "share", value_name = "DIR")]
+    pub(crate) shares: Vec<PathBuf>,
+    /// Amount of memory
+    #[arg(short, long, value_name = "SIZE", default_value = "1G", value_parser = parse_memory)]
+    pub(crate) memory: u64,
+    /// Number of CPUs
+    #[arg(short = 'j', long, value_name = "N", default_value = "1")]
+    pub(crate) cpus: usize,
+    /// Forward a TCP port of the host into the guest
+    #[arg(short = 'p', long = "port", value_name = "[ADDR:]HOST:GUEST")]
+    pub(crate) ports: Vec<PortForward>,
+    /// Version of the interrupt controller
+    #[arg(long, value_name = "2|3", default_value = "3", value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub(crate) gic: u8,
+    /// Leave the network out
+    #[arg(long)]
+    pub(crate) no_net: bool,
+    /// Stop the guest after this time; the exit code is 124 then
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Tell at the end what the machine did
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Tell what is used, and what the guest asks for in vain
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Run this in the guest instead of a shell; its exit code is jib's
+    #[arg(last = true, value_name = "CMD [ARGS]")]
+    pub(crate) command: Vec<OsString>,
+}
+
+impl BootArgs {
+    /// As the machine wants them.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            kernel: self.kernel.clone(),
+            initrd: self.initrd.clone(),
+            append: self.append.clone(),
+            dtb: self.dtb.clone(),
+            disks: self.disks.clone(),
+            shares: self.shares.clone(),
+            memory: self.memory,
+            cpus: self.cpus,
+            forwards: self.ports.clone(),
+            gic: if self.gic == 2 { Version::V2 } else { Version::V3 },
+            net: !self.no_net,
+            timeout: self.timeout.map(Duration::from_secs),
+            stats: self.stats,
+            verbose: self.verbose,
+            command: self.command.clone(),
+        }
+    }
+}
+
 /// Parses the command line; on `Err` everything has been said and this is the exit code.
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, ExitCode> {
     match Cli::try_parse_from(with_verb(args.collect())) {
@@ -194,7 +287,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Exi
 
 /// `jib PROG` means `jib run PROG`.
 fn with_verb(mut args: Vec<OsString>) -> Vec<OsString> {
-    const OWN: [&str; 6] = ["run", "translate", "-h", "--help", "-V", "--version"];
+    const OWN: [&str; 7] = ["run", "boot", "translate", "-h", "--help", "-V", "--version"];
     if args.get(1).is_some_and(|first| !OWN.iter().any(|own| first == OsStr::new(own))) {
         args.insert(1, "run".into());
     }
@@ -259,6 +352,19 @@ mod tests {
         let Ok(Command::Run(again)) = parse(again.into_iter()) else { panic!("no run") };
         let (a, b) = (again.engine.options(), r.engine.options());
         assert_eq!(format!("{a:?}"), format!("{b:?}"));
+    }
+
+    #[test]
+    fn a_boot_and_its_command() {
+        let line = "jib boot -m 512M -j2 --gic 2 -p 2222:22 --disk a,rw Image --timeout 9 -- ls -l";
+        let Ok(Command::Boot(boot)) = parse(line.split(' ').map(OsString::from)) else { panic!("no boot") };
+        let o = boot.options();
+        assert_eq!((o.memory, o.cpus, o.gic, o.timeout), (512 << 20, 2, Version::V2, Some(Duration::from_secs(9))));
+        assert_eq!((o.kernel, o.command), (Some("Image".into()), vec!["ls".into(), "-l".into()]));
+        assert_eq!((o.forwards[0].guest, o.disks[0].path.clone()), (22, "a".into()));
+        for wrong in ["jib boot --gic 4", "jib boot -m x", "jib boot -p 22", "jib boot a b"] {
+            assert!(parse(wrong.split(' ').map(OsString::from)).is_err(), "{wrong}");
+        }
     }
 
     #[test]

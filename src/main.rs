@@ -1,4 +1,4 @@
-//! `jib`: runs AArch64 Linux programs on x86-64 Linux, and shows how it translates them.
+//! `jib`: runs AArch64 Linux programs and systems on x86-64 Linux, and shows how it translates them.
 //!
 //! The command line is the only part of the project that parses arguments, reads environment variables and
 //! writes to the terminal: the guest's output is the guest's alone, ours goes to standard error after `jib:`.
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     report::on_panic();
     match cli::parse(std::env::args_os()) {
         Ok(cli::Command::Run(args)) => cmd::run::main(&args),
+        Ok(cli::Command::Boot(args)) => cmd::boot::main(&args),
         Ok(cli::Command::Translate(args)) => cmd::translate::main(&args),
         Err(code) => code,
     }

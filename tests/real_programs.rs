@@ -19,17 +19,71 @@ fn jib(options: &[&str], program: &Path) -> Command {
 
 /// Applets with arguments; all read `text`, a file of numbers and words, in the current directory.
 const APPLETS: &[&str] = &[
-    "cat text", "wc text", "sort text", "sort -rn -k2 text", "uniq -c text", "head -n 7 text", "tail -c 100 text",
-    "md5sum text", "sha1sum text", "sha256sum text", "sha512sum text", "sha3sum text", "cksum text", "sum text",
-    "od -A x -t x1z text", "hexdump -C text", "tr-is-a-filter", "grep -n a[0-9]*b text", "grep -vc zz text",
-    "sed -e s/\\([0-9]\\)x/<\\1>/g -e 5,9d text", "awk {s+=$2;n[$1%7]+=length($0)}END{for(i=0;i<7;i++)print(i,n[i],s)} text",
-    "awk BEGIN{for(i=0;i<200;i++)printf(\"%.6f\\n\",sin(i)*exp(i/50))}", "cut -d\\x20 -f2 text", "rev text", "tac text",
-    "nl text", "fold -w 17 text", "expand text", "base64 text", "uuencode text name", "gzip -c text", "bzip2 -c text",
-    "xxd text", "strings text", "seq 1 7 300", "factor 1234567890 97 1000000007", "expr 12 * 34 + 5", "printf %05d|%x|%s\\n 42 255 word",
-    "basename /a/b.c .c", "dirname /a/b/c", "cal 2 2024", "date -u -d @1700000000 +%F,%T", "test 5 -gt 3", "false", "true",
-    "echo one two", "env -i A=1 B=2", "dd if=text bs=100 count=3", "cmp text text2", "diff text text2", "comm text text2",
-    "paste text text2", "split -l 100 text part.", "tar -cf - text2", "bc -l", "dc -e 2k5v16*p", "stat -c %s text", "ls -1 text text2",
-    "find . -name text*", "xargs echo", "tee copy", "unexpand text", "crc32 text", "shuf -i 1-1", "sh -c i=0;while\\x20[\\x20$i\\x20-lt\\x202000\\x20];do\\x20i=$((i+1));done;echo\\x20$i",
+    "cat text",
+    "wc text",
+    "sort text",
+    "sort -rn -k2 text",
+    "uniq -c text",
+    "head -n 7 text",
+    "tail -c 100 text",
+    "md5sum text",
+    "sha1sum text",
+    "sha256sum text",
+    "sha512sum text",
+    "sha3sum text",
+    "cksum text",
+    "sum text",
+    "od -A x -t x1z text",
+    "hexdump -C text",
+    "tr-is-a-filter",
+    "grep -n a[0-9]*b text",
+    "grep -vc zz text",
+    "sed -e s/\\([0-9]\\)x/<\\1>/g -e 5,9d text",
+    "awk {s+=$2;n[$1%7]+=length($0)}END{for(i=0;i<7;i++)print(i,n[i],s)} text",
+    "awk BEGIN{for(i=0;i<200;i++)printf(\"%.6f\\n\",sin(i)*exp(i/50))}",
+    "cut -d\\x20 -f2 text",
+    "rev text",
+    "tac text",
+    "nl text",
+    "fold -w 17 text",
+    "expand text",
+    "base64 text",
+    "uuencode text name",
+    "gzip -c text",
+    "bzip2 -c text",
+    "xxd text",
+    "strings text",
+    "seq 1 7 300",
+    "factor 1234567890 97 1000000007",
+    "expr 12 * 34 + 5",
+    "printf %05d|%x|%s\\n 42 255 word",
+    "basename /a/b.c .c",
+    "dirname /a/b/c",
+    "cal 2 2024",
+    "date -u -d @1700000000 +%F,%T",
+    "test 5 -gt 3",
+    "false",
+    "true",
+    "echo one two",
+    "env -i A=1 B=2",
+    "dd if=text bs=100 count=3",
+    "cmp text text2",
+    "diff text text2",
+    "comm text text2",
+    "paste text text2",
+    "split -l 100 text part.",
+    "tar -cf - text2",
+    "bc -l",
+    "dc -e 2k5v16*p",
+    "stat -c %s text",
+    "ls -1 text text2",
+    "find . -name text*",
+    "xargs echo",
+    "tee copy",
+    "unexpand text",
+    "crc32 text",
+    "shuf -i 1-1",
+    "sh -c i=0;while\\x20[\\x20$i\\x20-lt\\x202000\\x20];do\\x20i=$((i+1));done;echo\\x20$i",
 ];
 
 #[test]
@@ -37,7 +91,8 @@ fn busybox_applets() {
     let busybox = fetch::busybox();
     let dir = Scratch::new("applets");
     let mut random = Random::new(3);
-    let line = |r: &mut Random| format!("{} {}\ta{}b word{}x\n", r.below(50), r.below(100_000), r.below(999), r.below(40));
+    let line =
+        |r: &mut Random| format!("{} {}\ta{}b word{}x\n", r.below(50), r.below(100_000), r.below(999), r.below(40));
     let text: String = (0..400).map(|_| line(&mut random)).collect();
     fs::write(dir.path().join("text"), &text).expect("cannot write");
     fs::write(dir.path().join("text2"), text.replace("word7", "other")).expect("cannot write");
@@ -89,7 +144,8 @@ test -s b && rm b && test ! -e b && echo removed
     // Applets by name: links to the one file.
     let bin = dir.path().join("bin");
     fs::create_dir(&bin).expect("cannot make a directory");
-    let names = "seq sort sed head tr cat grep ls wc awk paste rev sha256sum cut find xargs sleep printf tee tail test rm kill";
+    let names =
+        "seq sort sed head tr cat grep ls wc awk paste rev sha256sum cut find xargs sleep printf tee tail test rm kill";
     for name in names.split(' ') {
         std::os::unix::fs::symlink(&busybox, bin.join(name)).expect("cannot link");
     }
@@ -117,8 +173,11 @@ fn modules(dir: &Path) {
         );
         fs::write(dir.join(format!("m{i}.tsx")), text).expect("cannot write");
     }
-    fs::write(dir.join("main.ts"), "import * as m from './m0'\nfor await (const x of m.f0(5)) console.log(x, m.view0(x))\n")
-        .expect("cannot write");
+    fs::write(
+        dir.join("main.ts"),
+        "import * as m from './m0'\nfor await (const x of m.f0(5)) console.log(x, m.view0(x))\n",
+    )
+    .expect("cannot write");
 }
 
 #[test]
@@ -128,7 +187,16 @@ fn esbuild_bundles() {
     modules(dir.path());
     let ways: [&[&str]; 3] = [
         &["main.ts", "--bundle", "--format=esm", "--sourcemap=inline"],
-        &["main.ts", "--bundle", "--minify", "--target=es2017", "--format=esm", "--supported:top-level-await=true", "--supported:for-await=true", "--supported:async-generator=true"],
+        &[
+            "main.ts",
+            "--bundle",
+            "--minify",
+            "--target=es2017",
+            "--format=esm",
+            "--supported:top-level-await=true",
+            "--supported:for-await=true",
+            "--supported:async-generator=true",
+        ],
         &["m3.tsx", "--jsx=automatic", "--target=es2020"],
     ];
     for way in ways {

@@ -1,5 +1,6 @@
 //! One file per verb of the command line.
 
+pub(crate) mod boot;
 pub(crate) mod program;
 pub(crate) mod run;
 pub(crate) mod stats;

@@ -77,7 +77,10 @@ fn environment(args: &RunArgs, ours: Vec<OsString>) -> Vec<OsString> {
         removed.map(|n| n.as_bytes()).any(|n| name(entry).as_deref() == Some(n))
     };
     let mut env: Vec<OsString> = ours.into_iter().filter(|e| !gone(e)).collect();
-    for (name, value) in &args.env {
+    for (i, (name, value)) in args.env.iter().enumerate() {
+        if args.env[i + 1..].iter().any(|(later, _)| later == name) {
+            continue;
+        }
         let mut entry = name.clone();
         entry.push("=");
         entry.push(value);

@@ -3,7 +3,7 @@
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use jib_ir::op::Op;
-use jib_ir::region::BlockId;
+use jib_ir::region::{Block, BlockId, Region};
 use jib_ir::state::slot;
 
 use super::Lowerer;
@@ -29,7 +29,7 @@ impl Lowerer<'_, '_> {
                 let at = self.const64(pc);
                 let cell = self.env.cells + self.exits * abi::CELL_BYTES;
                 self.exits += 1;
-                if self.mode_may_change() {
+                if mode_may_change(self.region, &self.region.blocks[self.block]) {
                     self.store_state(at, slot::PC.offset());
                     return self.leave(abi::EXIT_NEXT);
                 }
@@ -38,7 +38,7 @@ impl Lowerer<'_, '_> {
             Op::ExitInd { addr, .. } => {
                 let addr = self.int(addr);
                 self.flush(true);
-                if self.mode_may_change() {
+                if mode_may_change(self.region, &self.region.blocks[self.block]) {
                     self.store_state(addr, slot::PC.offset());
                     return self.leave(abi::EXIT_NEXT);
                 }
@@ -69,7 +69,7 @@ impl Lowerer<'_, '_> {
         if targets.iter().all(|t| self.plan.blocks[t.index()].parent.is_some()) {
             return;
         }
-        let live = self.plan.slot(slot::FLAGS).is_none_or(|i| self.plan.blocks[self.block].live_out >> i & 1 == 1);
+        let live = self.plan.blocks[self.block].flags_wanted;
         self.flush(live);
         // Children find memory exact for their own pc, but for dead flags.
         self.cur.stale = false;
@@ -87,17 +87,6 @@ impl Lowerer<'_, '_> {
     pub(super) fn leave(&mut self, code: u64) {
         let code = self.const64(code);
         self.b.ins().return_(&[code]);
-    }
-
-    /// A helper or a write to FPCR in this block may have changed the mode, so that `pc` alone does not tell
-    /// where to go.
-    fn mode_may_change(&self) -> bool {
-        let ops = self.region.blocks[self.block].ops.clone();
-        self.region.ops[ops.start as usize..ops.end as usize].iter().any(|op| match op {
-            Op::Call { .. } => true,
-            Op::Set { slot, .. } => *slot == slot::FPCR,
-            _ => false,
-        })
     }
 
     /// Goes on through the link cell at `cell`, which holds the target's code or the stub that looks for it.
@@ -130,4 +119,13 @@ impl Lowerer<'_, '_> {
         let none = self.const64(0);
         self.b.ins().return_call_indirect(self.sigs.region, code, &[self.st, pc, none]);
     }
+}
+
+/// A helper or a write to FPCR in `block` may have changed the mode, so that the pc alone does not tell where to go.
+pub(super) fn mode_may_change(region: &Region, block: &Block) -> bool {
+    region.ops[block.ops.start as usize..block.ops.end as usize].iter().any(|op| match op {
+        Op::Call { .. } => true,
+        Op::Set { slot, .. } => *slot == slot::FPCR,
+        _ => false,
+    })
 }

@@ -11,6 +11,13 @@ use jib_ir::ty::{Lane, Size, Ty};
 use super::{Lowerer, Repr, clif};
 use crate::abi;
 
+/// A guest address in the form of the host's instructions.
+#[derive(Clone, Copy)]
+struct Place {
+    base: Value,
+    offset: i32,
+}
+
 /// The general register before the link register: by convention the frame pointer.
 const FP: Slot = Slot(29);
 
@@ -20,28 +27,32 @@ impl Lowerer<'_, '_> {
             Op::Load { ty: Ty::V128, size: Size::B16, order: Order::Plain, addr }
                 if self.halves[self.at as usize] && self.on_stack(addr) =>
             {
-                let addr = self.int(addr);
+                let at = self.address(addr);
                 let flags = self.guest_flags();
-                let lo = self.b.ins().load(types::I64, flags, addr, 0);
-                Repr::Pair(lo, self.b.ins().load(types::I64, flags, addr, 8))
+                let lo = self.b.ins().load(types::I64, flags, at.base, at.offset);
+                Repr::Pair(lo, self.b.ins().load(types::I64, flags, at.base, at.offset + 8))
             }
-            Op::Load { ty, size, order, addr } => {
+            Op::Load { ty, size, order: Order::AcqRel, addr } => {
                 let addr = self.int(addr);
-                self.load(ty, size, order, addr)
+                self.load_acquire(ty, size, addr)
+            }
+            Op::Load { ty, size, addr, .. } => {
+                let at = self.address(addr);
+                self.load(ty, size, at)
             }
             Op::Store { size: Size::B16, order: Order::Plain, addr, v, .. }
                 if matches!(self.vals[v.index()], Repr::Pair(..)) && self.on_stack(addr) =>
             {
                 let Repr::Pair(lo, hi) = self.vals[v.index()] else { unreachable!("just matched") };
-                let addr = self.int(addr);
+                let at = self.address(addr);
                 let flags = self.guest_flags();
-                self.b.ins().store(flags, lo, addr, 0);
-                self.b.ins().store(flags, hi, addr, 8);
+                self.b.ins().store(flags, lo, at.base, at.offset);
+                self.b.ins().store(flags, hi, at.base, at.offset + 8);
                 Repr::None
             }
             Op::Store { ty, size, order, addr, v } => {
-                let addr = self.int(addr);
-                self.store(ty, size, order, addr, v);
+                let at = self.address(addr);
+                self.store(ty, size, order, at, v);
                 Repr::None
             }
             Op::Rmw { op, ty, size, addr, v } => {
@@ -76,6 +87,33 @@ impl Lowerer<'_, '_> {
         }
     }
 
+    /// `addr` as a base and a constant offset that fits an instruction.
+    fn address(&self, addr: Val) -> Place {
+        let (mut base, mut offset) = (addr, 0i32);
+        loop {
+            let (a, step) = match self.region.ops[base.index()] {
+                Op::Bin { op: BinOp::Add, ty: Ty::I64, a, b } => (a, self.imm(b)),
+                Op::Bin { op: BinOp::Sub, ty: Ty::I64, a, b } => (a, self.imm(b).map(|v| v.wrapping_neg())),
+                _ => break,
+            };
+            // Room is left for the second half of a pair.
+            let sum = step.and_then(|s| i32::try_from(s as i64).ok()).and_then(|s| offset.checked_add(s));
+            match sum.filter(|s| s.checked_add(16).is_some()) {
+                Some(sum) => (base, offset) = (a, sum),
+                None => break,
+            }
+        }
+        Place { base: self.int(base), offset }
+    }
+
+    /// The constant that op `v` is.
+    fn imm(&self, v: Val) -> Option<u64> {
+        match self.region.ops[v.index()] {
+            Op::Imm { v, .. } => Some(v),
+            _ => None,
+        }
+    }
+
     /// Is `addr` the stack or frame pointer plus a constant? A thread's own frame is no place where others could
     /// tell one access of 16 bytes from two of 8.
     fn on_stack(&self, addr: Val) -> bool {
@@ -97,46 +135,40 @@ impl Lowerer<'_, '_> {
         MemFlagsData::new().with_alias_region(Some(self.regions.guest))
     }
 
-    fn load(&mut self, ty: Ty, size: Size, order: Order, addr: Value) -> Repr {
-        let flags = self.guest_flags();
-        if order == Order::AcqRel {
-            return self.load_acquire(ty, size, addr);
-        }
+    fn load(&mut self, ty: Ty, size: Size, at: Place) -> Repr {
         if ty == Ty::V128 {
-            return self.load_vector(size, addr);
+            return self.load_vector(size, at);
         }
-        let to = clif(ty);
-        let ins = self.b.ins();
-        Repr::Int(match (size, ty) {
-            (Size::B1, _) => ins.uload8(to, flags, addr, 0),
-            (Size::B2, _) => ins.uload16(to, flags, addr, 0),
-            (Size::B4, Ty::I64) => ins.uload32(flags, addr, 0),
-            _ => ins.load(to, flags, addr, 0),
-        })
+        let wide = self.load_wide(size, at);
+        Repr::Int(if ty == Ty::I32 { self.b.ins().ireduce(types::I32, wide) } else { wide })
     }
 
-    fn load_vector(&mut self, size: Size, addr: Value) -> Repr {
+    /// Loads up to 8 bytes, zero-extended to 64 bits.
+    fn load_wide(&mut self, size: Size, at: Place) -> Value {
+        let flags = self.guest_flags();
+        let ins = self.b.ins();
+        match size {
+            Size::B1 => ins.uload8(types::I64, flags, at.base, at.offset),
+            Size::B2 => ins.uload16(types::I64, flags, at.base, at.offset),
+            Size::B4 => ins.uload32(flags, at.base, at.offset),
+            Size::B8 | Size::B16 => ins.load(types::I64, flags, at.base, at.offset),
+        }
+    }
+
+    fn load_vector(&mut self, size: Size, at: Place) -> Repr {
         let flags = self.guest_flags();
         match size {
-            Size::B16 => Repr::Vec(self.b.ins().load(types::I8X16, flags, addr, 0)),
-            Size::B8 => Repr::Scalar(self.b.ins().load(types::F64, flags, addr, 0)),
-            Size::B4 => Repr::Scalar(self.b.ins().load(types::F32, flags, addr, 0)),
-            Size::B1 | Size::B2 => {
-                let narrow = if size == Size::B1 {
-                    self.b.ins().uload8(types::I64, flags, addr, 0)
-                } else {
-                    self.b.ins().uload16(types::I64, flags, addr, 0)
-                };
-                let v = self.b.ins().scalar_to_vector(types::I64X2, narrow);
-                Repr::Vec(self.cast(types::I8X16, v))
-            }
+            Size::B16 => Repr::Vec(self.b.ins().load(types::I8X16, flags, at.base, at.offset)),
+            Size::B8 => Repr::Scalar(self.b.ins().load(types::F64, flags, at.base, at.offset)),
+            Size::B4 => Repr::Scalar(self.b.ins().load(types::F32, flags, at.base, at.offset)),
+            Size::B1 | Size::B2 => Repr::Scalar(self.load_wide(size, at)),
         }
     }
 
     /// An atomic load is a plain one on the host, but later loads stay behind it.
     fn load_acquire(&mut self, ty: Ty, size: Size, addr: Value) -> Repr {
         if size == Size::B16 || ty == Ty::V128 {
-            let v = self.load_vector(size, addr);
+            let v = self.load_vector(size, Place { base: addr, offset: 0 });
             self.b.ins().sequence_point();
             return v;
         }
@@ -155,10 +187,10 @@ impl Lowerer<'_, '_> {
         if self.type_of(v) == access(size) { v } else { self.b.ins().ireduce(access(size), v) }
     }
 
-    fn store(&mut self, ty: Ty, size: Size, order: Order, addr: Value, v: Val) {
+    fn store(&mut self, ty: Ty, size: Size, order: Order, at: Place, v: Val) {
         let flags = self.guest_flags();
         if ty == Ty::V128 {
-            self.store_vector(size, addr, v);
+            self.store_vector(size, at, v);
             if order == Order::AcqRel {
                 self.full_fence();
             }
@@ -168,16 +200,17 @@ impl Lowerer<'_, '_> {
         let v = self.narrow(size, v);
         match order {
             Order::Plain => {
-                self.b.ins().store(flags, v, addr, 0);
+                self.b.ins().store(flags, v, at.base, at.offset);
             }
             // A locked exchange orders it before later acquire loads, which a plain store does not.
             Order::AcqRel => {
+                let addr = self.b.ins().iadd_imm_s(at.base, i64::from(at.offset));
                 self.b.ins().atomic_rmw(access(size), flags, AtomicRmwOp::Xchg, addr, v);
             }
         }
     }
 
-    fn store_vector(&mut self, size: Size, addr: Value, v: Val) {
+    fn store_vector(&mut self, size: Size, at: Place, v: Val) {
         let flags = self.guest_flags();
         let scalar = match (size, self.vals[v.index()]) {
             (size, Repr::Scalar(s)) if u64::from(self.type_of(s).bytes()) == size.bytes() => Some(s),
@@ -197,7 +230,7 @@ impl Lowerer<'_, '_> {
                 self.b.ins().extractlane(v, lane)
             }
         };
-        self.b.ins().store(flags, v, addr, 0);
+        self.b.ins().store(flags, v, at.base, at.offset);
     }
 
     fn rmw(&mut self, op: RmwOp, ty: Ty, size: Size, addr: Value, v: Value) -> Value {

@@ -26,7 +26,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
 use jib_ir::op::Op;
-use jib_ir::region::{Region, Val};
+use jib_ir::region::{BlockId, Region, Val};
 use jib_ir::state::slot;
 use jib_ir::ty::Ty;
 
@@ -136,6 +136,7 @@ pub(crate) fn lower(
     frontend: cranelift_codegen::isa::TargetFrontendConfig,
 ) -> Lowered {
     func.signature = region_signature();
+    let region = &with_inner_jumps(region);
     let mut l = Lowerer::new(region, env, func, ctx);
     l.entries();
     for k in 0..l.plan.order.len() {
@@ -145,6 +146,22 @@ pub(crate) fn lower(
     l.b.seal_all_blocks();
     l.b.finalize(frontend);
     l.out
+}
+
+/// `region` with exits to its own blocks, as recursive calls are, made jumps.
+fn with_inner_jumps(region: &Region) -> Region {
+    let mut inner = region.clone();
+    for block in &region.blocks {
+        let last = block.ops.end as usize - 1;
+        // Blocks without instructions only stand for exits.
+        if let Op::Exit { pc, .. } = region.ops[last]
+            && let Some(to) = region.blocks.iter().position(|b| b.pc == pc && b.insns > 0)
+            && !exit::mode_may_change(region, block)
+        {
+            inner.ops[last] = Op::Jump { to: BlockId(to as u32) };
+        }
+    }
+    inner
 }
 
 /// The signature of every region's function.
@@ -386,8 +403,24 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         // Of a constant, Cranelift would load the wider one from memory.
         match self.const_of(v) {
             Some(c) => self.const64(c),
-            None => self.b.ins().uextend(types::I64, v),
+            None => match self.zero_extended(v) {
+                Some(wide) => wide,
+                None => self.b.ins().uextend(types::I64, v),
+            },
         }
+    }
+
+    /// The 64-bit value of which `v` is the low half, if its upper half is known to be 0.
+    fn zero_extended(&self, v: Value) -> Option<Value> {
+        let dfg = &self.b.func.dfg;
+        let by = |v| dfg.value_def(v).inst().map(|i| (&dfg.insts[i], dfg.inst_args(i)));
+        let (InstructionData::Unary { opcode: Opcode::Ireduce, .. }, &[wide]) = by(v)? else { return None };
+        let known = match (by(wide)?.0.opcode(), self.type_of(v)) {
+            (Opcode::Uload32, types::I32) => true,
+            (Opcode::Uload16, types::I32 | types::I16) | (Opcode::Uload8, _) => true,
+            _ => false,
+        };
+        (known && self.type_of(wide) == types::I64).then_some(wide)
     }
 
     /// The constant that `v` is, zero-extended.

@@ -55,10 +55,10 @@ pub(crate) struct BlockPlan {
     pub(crate) reached: bool,
     /// Slots whose values are wanted at the start.
     pub(crate) live_in: SlotSet,
-    /// Slots whose values are wanted at the end.
-    pub(crate) live_out: SlotSet,
     /// Flags at the start.
     pub(crate) flags_in: KindIn,
+    /// Somebody looks at the flags that the block leaves: another block, a helper, or whoever comes after an exit.
+    pub(crate) flags_wanted: bool,
     uses: SlotSet,
     defs: SlotSet,
 }
@@ -91,6 +91,7 @@ impl Plan {
         plan.find_dirty(region);
         plan.find_liveness(region);
         plan.find_flag_kinds(region);
+        plan.find_wanted_flags(region);
         plan
     }
 
@@ -148,8 +149,8 @@ impl Plan {
             joined: false,
             reached: false,
             live_in: 0,
-            live_out: 0,
             flags_in: KindIn::Unknown,
+            flags_wanted: false,
             uses: 0,
             defs: 0,
         };
@@ -262,7 +263,6 @@ impl Plan {
                 let live_in = plan.uses | (out & !plan.defs);
                 changed |= live_in != plan.live_in;
                 plan.live_in = live_in;
-                plan.live_out = out;
             }
         }
     }
@@ -294,16 +294,31 @@ impl Plan {
         }
     }
 
-    /// Are the flags wanted by anyone from the op after `from` on, in block `b`?
+    /// Which blocks' flags somebody looks at.
+    fn find_wanted_flags(&mut self, region: &Region) {
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for k in (0..self.order.len()).rev() {
+                let b = self.order[k];
+                let wanted = region.successors(BlockId(b)).any(|s| {
+                    let start = region.blocks[s.index()].ops.start;
+                    self.flags_live_after(region, s.index(), start)
+                });
+                changed |= wanted != self.blocks[b as usize].flags_wanted;
+                self.blocks[b as usize].flags_wanted = wanted;
+            }
+        }
+    }
+
+    /// Does anyone look at the flags as they are before op `from` of block `b`?
     pub(crate) fn flags_live_after(&self, region: &Region, b: usize, from: u32) -> bool {
-        let Some(i) = self.slot(slot::FLAGS) else { return true };
         let end = region.blocks[b].ops.end;
         for op in &region.ops[from as usize..end as usize] {
             match *op {
-                Op::Get { slot: slot::FLAGS, .. } => return true,
+                Op::Get { slot: slot::FLAGS, .. } | Op::Call { .. } => return true,
                 Op::Set { slot: slot::FLAGS, .. } => return false,
-                Op::Call { .. } => return true,
-                Op::Jump { .. } | Op::Branch { .. } => return self.blocks[b].live_out >> i & 1 == 1,
+                Op::Jump { .. } | Op::Branch { .. } => return self.blocks[b].flags_wanted,
                 _ if op.effect() == Effect::End => return true,
                 _ => {}
             }

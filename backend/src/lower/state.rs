@@ -96,6 +96,7 @@ impl Lowerer<'_, '_> {
     /// A value of each live slot, as parameters of `block`.
     fn block_params(&mut self, block: usize, live_in: SlotSet) {
         let clif = self.blocks[block];
+        let mut known = Vec::new();
         for i in 0..self.plan.slots.len() {
             if live_in >> i & 1 == 0 {
                 continue;
@@ -108,13 +109,20 @@ impl Lowerer<'_, '_> {
                     let a = self.b.append_block_param(clif, types::I64);
                     let b = self.b.append_block_param(clif, types::I64);
                     Cur::Flags(match kind_in {
-                        KindIn::Known(kind) => self.flags_of_kind(kind, a, b),
+                        // Converted below: instructions may follow only the last parameter.
+                        KindIn::Known(kind) => {
+                            known.push((i, kind, a, b));
+                            Flags::Stored { kind: a, a, b }
+                        }
                         KindIn::Unknown | KindIn::Mixed => {
                             Flags::Stored { kind: self.b.append_block_param(clif, types::I64), a, b }
                         }
                     })
                 }
             };
+        }
+        for (i, kind, a, b) in known {
+            self.cur.cur[i] = Cur::Flags(self.flags_of_kind(kind, a, b));
         }
     }
 

@@ -1,5 +1,7 @@
 //! A guest whose code is ready-made regions, and a runtime on plain host memory.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(unreachable_pub, reason = "part of each test crate")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "guest memory is what the tests pass")]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

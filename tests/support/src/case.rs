@@ -127,7 +127,10 @@ impl fmt::Display for Difference<'_> {
             let old = fill(self.case.mem_seed);
             let end = at + 16;
             let (o, q, was) = (&a.memory[at..end], &b.memory[at..end], &old[at..end]);
-            writeln!(f, "      memory at page offset {at:#x}\n        ours {o:02x?}\n        qemu {q:02x?}\n        was  {was:02x?}")?;
+            writeln!(
+                f,
+                "      memory at page offset {at:#x}\n        ours {o:02x?}\n        qemu {q:02x?}\n        was  {was:02x?}"
+            )?;
         }
         Ok(())
     }

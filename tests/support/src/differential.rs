@@ -106,6 +106,9 @@ fn cases_of(options: &Options, row: &'static Row, nth: u64, report: &mut Report)
     cases
 }
 
+/// A row, how many of its cases were compared, and which differ: their indices and our outcomes.
+type RowResult = (&'static Row, usize, Vec<(usize, Outcome)>);
+
 fn compare_batch(
     options: &Options,
     batch: &[(&'static Row, Case)],
@@ -114,7 +117,7 @@ fn compare_batch(
 ) {
     let cases: Vec<Case> = batch.iter().map(|(_, case)| case.clone()).collect();
     let theirs = oracle::run(oracle::CPU_MAX, &cases);
-    let mut by_row: Vec<(&'static Row, usize, Vec<(usize, Outcome)>)> = Vec::new();
+    let mut by_row: Vec<RowResult> = Vec::new();
     for (i, (row, case)) in batch.iter().enumerate() {
         if by_row.last().is_none_or(|(last, ..)| !std::ptr::eq(*last, *row)) {
             by_row.push((row, 0, Vec::new()));

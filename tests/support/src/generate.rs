@@ -91,7 +91,11 @@ fn is_store_exclusive(word: u32) -> bool {
 fn load_exclusive_for(word: u32) -> u32 {
     let base = word >> 5 & 31;
     let free = |n: u32| if n % 31 == base { (n + 2) % 31 } else { n % 31 };
-    word & 0xffe0_83e0 | 1 << 22 | 31 << 16 | free(base + 3) << 10 | free(base + 5)
+    word & 0xffe0_83e0
+        | 1 << 22
+        | 31 << 16
+        | free(base + 3) << 10
+        | free(base + 5)
         | if word >> 21 & 1 == 0 { 31 << 10 } else { 0 }
 }
 

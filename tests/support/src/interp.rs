@@ -31,8 +31,7 @@ impl Interpreter {
                 Ok(region) => region,
                 Err(_) => return outcome(&state, Stop::Done, memory.page),
             };
-            let exit =
-                interp::run(&region, BlockId(0), &mut state, &mut memory, A64.helpers(), &mut self.scratch);
+            let exit = interp::run(&region, BlockId(0), &mut state, &mut memory, A64.helpers(), &mut self.scratch);
             match exit {
                 Exit::Next | Exit::Wait(_) | Exit::Interrupt | Exit::InvalidateCode { .. } => {}
                 // The exit tells the instruction after; at EL0 the call is undefined.

@@ -65,7 +65,7 @@ pub fn vector(r: &mut Random) -> u128 {
     for at in (0..128).step_by(bits as usize) {
         let lane = match kind {
             0..=5 if bits > 8 => float(r, bits),
-            6..=8 | 0..=5 => int(r, bits),
+            0..=8 => int(r, bits),
             _ => r.u64() & u64::MAX >> (64 - bits),
         };
         v |= (lane as u128) << at;
