@@ -14,6 +14,7 @@ use jib_ir::region::{Key, Region};
 use crate::abi::{CELL_BYTES, TABLE_ENTRIES, Tag};
 use crate::code_memory::CodeMemory;
 use crate::compile::Code;
+use crate::perf::PerfMap;
 
 /// Guest pages by which translations are found again.
 const PAGE: u64 = 4096;
@@ -113,6 +114,8 @@ pub(crate) struct Cache {
     /// Ranges invalidated while lifts were under way.
     log: Vec<Range<u64>>,
     lifts: usize,
+    /// Where to tell `perf` of new code.
+    perf: Option<PerfMap>,
     /// No code may be added.
     closed: bool,
     /// Counters.
@@ -142,11 +145,17 @@ impl Cache {
             threads: Vec::new(),
             log: Vec::new(),
             lifts: 0,
+            perf: None,
             closed: false,
             invalidated: 0,
             evicted: 0,
             links: 0,
         }
+    }
+
+    /// Writes a map for `perf` from now on.
+    pub(crate) fn map_for_perf(&mut self) {
+        self.perf = PerfMap::open();
     }
 
     pub(crate) fn memory(&mut self) -> &mut CodeMemory {
@@ -208,6 +217,9 @@ impl Cache {
             return false;
         }
         let Some(address) = self.place(&code) else { return false };
+        if let Some(perf) = &mut self.perf {
+            perf.add(region, address, code.bytes.len());
+        }
         let id = self.next_id;
         self.next_id += 1;
         for page in pages(&region.code) {

@@ -27,6 +27,7 @@ pub mod fault;
 mod fork_gate;
 mod lower;
 mod options;
+mod perf;
 mod thunk;
 mod translator;
 mod vcpu;

@@ -63,12 +63,17 @@ impl<G: Guest> Translator<G> {
         // The stub lives for ever, outside the ring of segments that are reused.
         memory.seal();
         let epoch = Arc::new(AtomicU64::new(0));
+        let view = memory.view();
+        let mut cache = Cache::new(memory, stub, epoch.clone());
+        if options.perf_map {
+            cache.map_for_perf();
+        }
         Ok(Arc::new_cyclic(|me| Translator {
             guest,
             fetch,
             gate: ForkGate::default(),
-            view: memory.view(),
-            cache: Mutex::new(Cache::new(memory, stub, epoch.clone())),
+            view,
+            cache: Mutex::new(cache),
             compiler: Mutex::new(compiler),
             worker: Mutex::new(None),
             stub,

@@ -208,7 +208,7 @@ fn segments(headers: &[ProgramHeader], len: u64) -> Result<Vec<Segment>, ElfErro
         if p.p_filesz != 0 && !in_file {
             return Err(ElfError::Truncated("a segment lies past the end of the file"));
         }
-        if !p.p_vaddr.checked_add(p.p_memsz).is_some_and(|end| end < TASK_SIZE) {
+        if p.p_vaddr.checked_add(p.p_memsz).is_none_or(|end| end >= TASK_SIZE) {
             return Err(ElfError::Malformed("a segment lies outside of the address space"));
         }
         list.push(Segment {

@@ -73,7 +73,7 @@ fn discard(r: &Range<u64>) {
 
 /// Checks an address and length as system calls give them, and rounds the end up to a page.
 fn range_of(addr: u64, len: u64, error: i32) -> Result<Range<u64>, Errno> {
-    if addr % PAGE != 0 {
+    if !addr.is_multiple_of(PAGE) {
         return Err(Errno(libc::EINVAL));
     }
     match addr.checked_add(len) {
@@ -109,7 +109,7 @@ impl AddressSpace {
 
     /// `mmap`
     pub(crate) fn mmap(&self, m: Mmap) -> Change<u64> {
-        if m.len == 0 || m.offset % PAGE != 0 {
+        if m.len == 0 || !m.offset.is_multiple_of(PAGE) {
             return Err(Errno(libc::EINVAL));
         }
         let fixed = m.flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
@@ -299,7 +299,7 @@ impl Fetch for AddressSpace {
     fn word(&self, pc: u64) -> Result<u32, Fault> {
         let fault =
             |signal: i32, code: u32| Fault { addr: pc, access: Access::Fetch, cause: (signal as u32) << 16 | code };
-        if pc % 4 != 0 {
+        if !pc.is_multiple_of(4) {
             return Err(fault(libc::SIGBUS, libc::BUS_ADRALN as u32));
         }
         match self.lock().vmas.find(pc) {

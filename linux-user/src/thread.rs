@@ -132,7 +132,8 @@ impl Thread {
     /// `clone` and `clone3`: the child's id, seen from the parent.
     pub(crate) fn clone_guest(&mut self, c: &Clone) -> Result<i32, Errno> {
         let (vm, thread, sighand) = (c.has(libc::CLONE_VM), c.has(libc::CLONE_THREAD), c.has(libc::CLONE_SIGHAND));
-        if thread && !sighand || sighand && !vm || sighand && c.flags & CLONE_CLEAR_SIGHAND != 0 {
+        let clear = c.flags & CLONE_CLEAR_SIGHAND != 0;
+        if (thread && !sighand) || (sighand && (!vm || clear)) {
             return Err(Errno(libc::EINVAL));
         }
         block_all();

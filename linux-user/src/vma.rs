@@ -54,6 +54,7 @@ impl VmaList {
     }
 
     /// All mappings in ascending order.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Range<u64>, Vma)> + '_ {
         self.map.iter().map(|(&s, &v)| (s..v.end, v))
     }

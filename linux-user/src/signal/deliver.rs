@@ -18,7 +18,6 @@ const INSN: u64 = 4;
 impl Thread {
     /// Delivers what is pending, then lets signals in again.
     pub(crate) fn deliver_signals(&mut self) -> Option<Ended> {
-        host::block_all();
         loop {
             while let Some(info) = self.context.take() {
                 if let Some(end) = self.deliver(&info, FaultRecord::default()) {
@@ -65,7 +64,6 @@ impl Thread {
 
     /// A signal that guest code brought upon itself: blocking or ignoring it does not help.
     pub(crate) fn force(&mut self, info: &SigInfo, fault: FaultRecord) -> Option<Ended> {
-        host::block_all();
         let signal = info.signal();
         let blocked = self.context.mask() & bit(signal) != 0;
         let end = if blocked || !self.actions.get(signal).is_handler() {
@@ -184,7 +182,6 @@ impl Thread {
         {
             self.alt = alt;
         }
-        host::block_all();
         self.context.set_mask(restored.mask);
         None
     }

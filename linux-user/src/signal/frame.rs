@@ -120,7 +120,7 @@ pub(crate) struct Restored {
 
 /// Reads the frame at `sp` back into `state`; `None` if it is not a valid one.
 pub(crate) fn pop(state: &mut State, sp: u64) -> Option<Restored> {
-    if sp % 16 != 0 {
+    if !sp.is_multiple_of(16) {
         return None;
     }
     let mut b = vec![0; FRAME_SIZE as usize];

@@ -19,7 +19,7 @@ use crate::mem;
 /// What signal handlers of one thread see.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Non-zero while `info` holds a signal; also checked by interruptible system calls.
+    /// [`NOTHING`], [`NOTED`] or [`REMASK`]; also checked by interruptible system calls.
     pending: AtomicU32,
     /// The `EXIT_REQUEST` word of the thread's guest state.
     exit_request: *const AtomicU64,
@@ -29,6 +29,13 @@ pub(crate) struct Context {
     /// Synchronous signals that were sent by someone and could not be noted yet.
     held: AtomicU64,
 }
+
+/// Values of [`Context::pending`]: the host's mask is the guest's.
+const NOTHING: u32 = 0;
+/// `info` holds a signal; the host blocks all others.
+const NOTED: u32 = 1;
+/// There is no signal, but the host blocks all of them.
+const REMASK: u32 = 2;
 
 thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
@@ -59,7 +66,7 @@ impl Context {
     pub(crate) fn new(state: &mut State, mask: u64) -> Box<Context> {
         let word = &raw mut state.0[slot::EXIT_REQUEST.0 as usize];
         Box::new(Context {
-            pending: AtomicU32::new(0),
+            pending: AtomicU32::new(NOTHING),
             exit_request: word.cast(),
             info: UnsafeCell::new(SigInfo([0; 128])),
             mask: AtomicU64::new(mask),
@@ -82,20 +89,23 @@ impl Context {
         &self.pending
     }
 
-    /// Is a signal waiting to be delivered?
+    /// Is there something for [`Context::take`] and [`Context::set_mask`] to do?
     pub(crate) fn is_pending(&self) -> bool {
-        self.pending.load(Ordering::Relaxed) != 0
+        self.pending.load(Ordering::Relaxed) != NOTHING
+    }
+
+    /// The waiting signal.
+    fn noted(&self) -> Option<SigInfo> {
+        let noted = self.pending.load(Ordering::Acquire) == NOTED;
+        // SAFETY: while a signal is noted, the handler does not write `info`.
+        noted.then(|| unsafe { *self.info.get() })
     }
 
     /// Takes the waiting signal. All others stay blocked until [`Context::set_mask`].
     pub(crate) fn take(&self) -> Option<SigInfo> {
-        if !self.is_pending() {
-            return None;
-        }
+        let info = self.noted()?;
         self.request_exit(0);
-        // SAFETY: `pending` is set, so the handler does not write `info` now.
-        let info = unsafe { *self.info.get() };
-        self.pending.store(0, Ordering::Release);
+        self.pending.store(NOTHING, Ordering::Release);
         Some(info)
     }
 
@@ -127,38 +137,76 @@ impl Context {
         self.mask.store(mask & !super::UNBLOCKABLE, Ordering::Relaxed);
     }
 
-    /// Sets the guest's mask, and the host's unless a signal is still to be delivered.
-    /// All signals must be blocked on the host.
+    /// Sets the guest's mask and the host's. A noted signal that it blocks goes back to the kernel;
+    /// with any other, the host keeps everything blocked until that is delivered.
     pub(crate) fn set_mask(&self, mask: u64) {
         self.adopt_mask(mask);
-        let mask = self.mask();
-        let due = self.held.load(Ordering::Relaxed) & !mask;
-        if due != 0 && !self.is_pending() {
+        match self.noted() {
+            Some(info) if bit(info.signal()) & self.mask() == 0 => return,
+            Some(info) => {
+                self.put_off(&info);
+                self.pending.store(REMASK, Ordering::Release);
+            }
+            None => {}
+        }
+        if self.held.load(Ordering::Relaxed) & !self.mask() != 0 {
+            return self.note_held();
+        }
+        // Fails if a signal came in just now: then the host's mask waits for its delivery.
+        _ = self.pending.compare_exchange(REMASK, NOTHING, Ordering::AcqRel, Ordering::Acquire);
+        self.acknowledge_exit();
+        if !self.is_pending() {
+            set_host_mask(self.mask() & !SYNCHRONOUS);
+        }
+    }
+
+    /// Notes a held signal that the guest no longer blocks.
+    fn note_held(&self) {
+        block_all();
+        let due = self.held.load(Ordering::Relaxed) & !self.mask();
+        if self.noted().is_none() && due != 0 {
             let signal = due.trailing_zeros() as i32 + 1;
             self.held.fetch_and(!bit(signal), Ordering::Relaxed);
             self.note(&SigInfo::user(signal));
-        }
-        if !self.is_pending() {
-            set_host_mask(mask & !SYNCHRONOUS);
         }
     }
 
     /// Notes `info` as the signal to deliver.
     fn note(&self, info: &SigInfo) {
-        // SAFETY: `pending` is clear and only this thread writes, so nobody reads `info` now.
+        // SAFETY: nothing is noted and only this thread writes, so nobody reads `info` now.
         unsafe { *self.info.get() = *info };
-        self.pending.store(1, Ordering::Release);
+        self.pending.store(NOTED, Ordering::Release);
         self.request_exit(1);
+    }
+
+    /// Keeps a signal for later: in the kernel's queue, where the host's mask holds it back.
+    fn put_off(&self, info: &SigInfo) {
+        let signal = info.signal();
+        if bit(signal) & SYNCHRONOUS != 0 {
+            self.held.fetch_or(bit(signal), Ordering::Relaxed);
+            return;
+        }
+        let (pid, tid) = (host::getpid() as u64, host::gettid() as u64);
+        call(libc::SYS_rt_tgsigqueueinfo, &[pid, tid, signal as u64, info.0.as_ptr() as u64]);
     }
 
     /// A signal that somebody sent. Returns whether all others must now be blocked.
     fn on_sent(&self, info: &SigInfo) -> bool {
         let signal = bit(info.signal());
-        if signal & SYNCHRONOUS != 0 && (signal & self.mask() != 0 || self.is_pending()) {
-            self.held.fetch_or(signal, Ordering::Relaxed);
+        let noted = self.pending.load(Ordering::Relaxed) == NOTED;
+        if !noted && signal & self.mask() == 0 {
+            self.note(info);
+            return true;
+        }
+        // It came while the masks were being changed.
+        self.put_off(info);
+        if signal & SYNCHRONOUS != 0 {
             return false;
         }
-        self.note(info);
+        if !noted {
+            self.pending.store(REMASK, Ordering::Release);
+            self.request_exit(1);
+        }
         true
     }
 }

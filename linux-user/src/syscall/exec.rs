@@ -115,14 +115,16 @@ fn translated(t: &Thread, path: Vec<u8>) -> Vec<u8> {
 
 fn argument_addresses(argv: u64) -> Result<Vec<u64>, Errno> {
     let mut list = Vec::new();
-    while argv != 0 {
+    if argv == 0 {
+        return Ok(list);
+    }
+    loop {
         match word_in(argv.wrapping_add(8 * list.len() as u64))? {
-            0 => break,
+            0 => return Ok(list),
             _ if list.len() >= MAX_ARGS => return Err(Errno(libc::E2BIG)),
             at => list.push(at),
         }
     }
-    Ok(list)
 }
 
 fn examine(t: &Thread, path: &[u8]) -> Program {

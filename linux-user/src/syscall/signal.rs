@@ -1,10 +1,9 @@
 //! Signal calls that are not passed through: dispositions, masks, alternate stacks, returning.
 
 use super::{Answer, Args, copy_in, copy_out, word_in};
-use crate::host::{ERESTARTNOINTR, Errno};
+use crate::host::Errno;
 use crate::run::Ended;
 use crate::signal::action::Action;
-use crate::signal::host::block_all;
 use crate::signal::{AltStack, NSIG, UNBLOCKABLE, bit};
 use crate::thread::Thread;
 
@@ -43,11 +42,6 @@ pub(crate) fn rt_sigprocmask(t: &mut Thread, a: &Args) -> Answer {
             libc::SIG_SETMASK => set,
             _ => return Err(Errno(libc::EINVAL)),
         };
-        block_all();
-        if t.context.is_pending() {
-            // It came before the call, and is delivered under the old mask.
-            return Ok(ERESTARTNOINTR);
-        }
         t.context.set_mask(new);
     }
     if a[2] != 0 {

@@ -8,7 +8,10 @@ use crate::thread::Thread;
 /// that is the mask under which the handler begins.
 fn masked(t: &mut Thread, nr: i64, args: Args, mask: u64) -> Answer {
     let set = if mask == 0 { None } else { Some(word_in(mask)?) };
+    let usual = t.context.mask();
+    t.context.adopt_mask(set.unwrap_or(usual));
     let result = t.pass(nr, args);
+    t.context.adopt_mask(usual);
     if result == Errno(libc::EINTR).raw() {
         t.temporary_mask = set;
     }

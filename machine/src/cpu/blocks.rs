@@ -6,10 +6,12 @@ use std::rc::Rc;
 
 use jib_frontend_aarch64::A64System;
 use jib_ir::guest::{Guest, Limit};
+use jib_ir::passes;
 use jib_ir::region::{Key, Region};
-use jib_ir::runtime::Fault;
+use jib_ir::runtime::{Access, Fault};
 
 use super::memory::CodePage;
+use crate::space::AddressSpace;
 
 /// Most blocks kept; all are dropped when there are more.
 const CAPACITY: usize = 1 << 17;
@@ -21,7 +23,7 @@ struct Block {
     pa: u64,
     /// Version of the page when it was translated.
     version: u32,
-    region: Rc<Region>,
+    region: Region,
 }
 
 /// The blocks.
@@ -39,34 +41,32 @@ impl Default for Blocks {
 impl Blocks {
     /// The block of `key` whose code begins at physical address `pa`.
     #[inline]
-    pub(super) fn find(&mut self, key: Key, pa: u64, code: &CodePage<'_>) -> Result<Rc<Region>, Fault> {
-        let ram = code.space.ram();
+    pub(super) fn find(&mut self, key: Key, pa: u64, space: &AddressSpace) -> Result<&Region, Fault> {
+        let ram = space.ram();
         let offset = ram.offset(pa, 4);
         let version = offset.map_or(0, |o| ram.pages().version(o));
         let index = (key.pc >> 2 ^ key.pc >> (2 + FRONT_BITS)) as usize & ((1 << FRONT_BITS) - 1);
-        if let Some(b) = &self.front[index]
-            && b.key == key
-            && b.pa == pa
-            && b.version == version
-        {
-            return Ok(b.region.clone());
+        let hit = matches!(&self.front[index], Some(b) if b.key == key && b.pa == pa && b.version == version);
+        if !hit {
+            let block = match self.all.get(&(key, pa)) {
+                Some(b) if b.version == version => b.clone(),
+                _ => self.translate(key, pa, space)?,
+            };
+            self.front[index] = Some(block);
         }
-        let block = match self.all.get(&(key, pa)) {
-            Some(b) if b.version == version => b.clone(),
-            _ => self.translate(key, pa, code)?,
-        };
-        let region = block.region.clone();
-        self.front[index] = Some(block);
-        Ok(region)
+        match &self.front[index] {
+            Some(block) => Ok(&block.region),
+            None => Err(Fault { addr: key.pc, access: Access::Fetch, cause: 0 }),
+        }
     }
 
     #[cold]
-    fn translate(&mut self, key: Key, pa: u64, code: &CodePage<'_>) -> Result<Rc<Block>, Fault> {
+    fn translate(&mut self, key: Key, pa: u64, space: &AddressSpace) -> Result<Rc<Block>, Fault> {
         if self.all.len() >= CAPACITY {
             self.all.clear();
             self.front.fill(None);
         }
-        let ram = code.space.ram();
+        let ram = space.ram();
         // Marked before it is read: a write from now on changes the version.
         let version = match ram.offset(pa, 4) {
             Some(offset) => {
@@ -75,7 +75,9 @@ impl Blocks {
             }
             None => 0,
         };
-        let region = Rc::new(A64System.lift(key, code, Limit::BLOCK)?);
+        let code = CodePage { space, va: key.pc & !0xfff, pa: pa & !0xfff };
+        let mut region = A64System.lift(key, &code, Limit::BLOCK)?;
+        passes::run(&mut region);
         let block = Rc::new(Block { key, pa, version, region });
         self.all.insert((key, pa), block.clone());
         Ok(block)

@@ -24,7 +24,6 @@ use jib_ir::state::{State, slot};
 
 use crate::psci::{self, Outcome, Power};
 use blocks::Blocks;
-use memory::CodePage;
 use signals::{Command, Signals};
 use system::System;
 use tlb::Rights;
@@ -145,14 +144,12 @@ impl Vcpu {
             Err(fsc) => return Exit::Fault(Fault { addr: pc, access: Access::Fetch, cause: fsc.0 as u32 }),
         };
         let key = A64System.key(&self.state);
-        let space = self.system.memory.space.clone();
-        let code = CodePage { space: &space, va: pc & !0xfff, pa: pa & !0xfff };
-        let region = match self.blocks.find(key, pa, &code) {
+        let region = match self.blocks.find(key, pa, &self.system.memory.space) {
             Ok(region) => region,
             Err(fault) => return Exit::Fault(fault),
         };
         let helpers = A64System.helpers();
-        interp::run(&region, BlockId(0), &mut self.state, &mut self.system, helpers, &mut self.scratch)
+        interp::run(region, BlockId(0), &mut self.state, &mut self.system, helpers, &mut self.scratch)
     }
 
     fn handle(&mut self, exit: Exit) -> After {

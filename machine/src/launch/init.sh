@@ -51,12 +51,14 @@ main=$serial
 if [ -n "$COMMAND" ] && [ -c /dev/hvc0 ]; then
     main=/dev/hvc0
 fi
-stty -F $main rows "$ROWS" cols "$COLUMNS"
+# Kept open: the settings of a console that nobody has open are lost.
+exec 4<>$main
+stty rows "$ROWS" cols "$COLUMNS" <&4
 if [ -n "$COMMAND" ]; then
     # A stream that is no terminal on the host passes unchanged; ^V quotes and ^D ends its input.
-    [ -n "$INPUT_TTY" ] || stty -F $main -icrnl -ixon -isig -echo icanon iexten
-    [ -n "$OUTPUT_TTY" ] || stty -F $main -opost
-    [ -n "$ERROR_TTY" ] || stty -F $serial -opost
+    [ -n "$INPUT_TTY" ] || stty -icrnl -ixon -isig -echo icanon iexten <&4
+    [ -n "$OUTPUT_TTY" ] || stty -opost <&4
+    [ -n "$ERROR_TTY" ] || stty -opost <&3
     set -- sh /etc/jib/command
     errors=$serial
 else
@@ -66,7 +68,7 @@ fi
 
 cd /root
 mark ready ${main#/dev/}
-setsid -c "$@" <$main >$main 2>$errors 3>&- &
+setsid -c "$@" <$main >$main 2>$errors 3>&- 4>&- &
 wait $!
 status=$?
 finish

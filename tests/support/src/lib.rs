@@ -1,7 +1,7 @@
 //! What jib's tests share.
 //!
 //! Instruction differential: [`case`] is one experiment, [`generate`] makes random ones for every row of the
-//! instruction table, [`oracle`] lets `qemu-aarch64` do them, [`interp`] lets our interpreter do them, and
+//! instruction table, [`sequence`] strings several together, [`oracle`] lets `qemu-aarch64` do them, [`interp`] lets our interpreter do them, and
 //! [`differential`] compares and reports. [`tools`] finds or explains the missing programs.
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ pub mod known;
 pub mod oracle;
 pub mod program;
 pub mod random;
+pub mod sequence;
 pub mod testfloat;
 pub mod tools;
 pub mod values;
