@@ -114,6 +114,8 @@ pub(crate) struct Cache {
     /// Ranges invalidated while lifts were under way.
     log: Vec<Range<u64>>,
     lifts: usize,
+    /// Units to be compiled.
+    wanted: Vec<Arc<Unit>>,
     /// Where to tell `perf` of new code.
     perf: Option<PerfMap>,
     /// No code may be added.
@@ -145,6 +147,7 @@ impl Cache {
             threads: Vec::new(),
             log: Vec::new(),
             lifts: 0,
+            wanted: Vec::new(),
             perf: None,
             closed: false,
             invalidated: 0,
@@ -175,11 +178,27 @@ impl Cache {
         self.threads.retain(|t| thread(t));
         self.lifts = 0;
         self.log.clear();
+        for unit in self.wanted.drain(..) {
+            unit.queued.store(false, Ordering::Relaxed);
+        }
     }
 
     /// The unit of `key`, made if need be.
     pub(crate) fn unit(&mut self, key: Key) -> Arc<Unit> {
         self.units.entry(key).or_insert_with(|| Unit::new(key)).clone()
+    }
+
+    /// Puts `unit` among those to be compiled.
+    pub(crate) fn want(&mut self, unit: &Arc<Unit>) {
+        self.wanted.push(unit.clone());
+    }
+
+    /// Takes the unit to be compiled that has run most often by now.
+    pub(crate) fn take_hottest(&mut self) -> Option<Arc<Unit>> {
+        // Meanwhile another region may have made code for it, as an entry of its own.
+        self.wanted.retain(|u| u.code.load(Ordering::Relaxed) == 0 && !u.dead.load(Ordering::Relaxed));
+        let (at, _) = self.wanted.iter().enumerate().max_by_key(|(_, u)| u.runs.load(Ordering::Relaxed))?;
+        Some(self.wanted.swap_remove(at))
     }
 
     /// Notes that a lift begins, so that it can be told whether its guest code changed meanwhile.

@@ -45,7 +45,7 @@ impl Default for Options {
             cache_bytes: 256 << 20,
             optimize: false,
             verify: false,
-            perf_map: std::env::var_os("JIB_PERF").is_some(),
+            perf_map: false,
         }
     }
 }

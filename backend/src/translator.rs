@@ -136,6 +136,7 @@ impl<G: Guest> Translator<G> {
         let lift = self.with_cache(Cache::begin_lift);
         match self.guest.lift(unit.key, &*self.fetch, Limit::BLOCK) {
             Ok(mut region) => {
+                jib_ir::passes::run(&mut region);
                 cut_loops(&mut region);
                 self.counters.blocks_lifted.fetch_add(1, Ordering::Relaxed);
                 Ok(self.with_cache(|c| c.set_block(lift, unit, region)))
@@ -157,7 +158,7 @@ impl<G: Guest> Translator<G> {
         {
             return;
         }
-        if self.options.background && self.enqueue(unit.key) {
+        if self.options.background && self.enqueue(unit) {
             return;
         }
         // Past the gate all the way: a fork waits until the compiler is free.
@@ -166,18 +167,24 @@ impl<G: Guest> Translator<G> {
         self.compile(&mut compiler, unit.key, |f| f(&mut lock(&self.cache)));
     }
 
-    /// Hands `key` to the worker, started if need be; false if the host gives us no thread.
-    fn enqueue(&self, key: Key) -> bool {
+    /// Leaves `unit` to the worker, started if need be; false if the host gives us no thread.
+    fn enqueue(&self, unit: &Arc<Unit>) -> bool {
+        self.with_cache(|c| c.want(unit));
         let _pass = self.gate.pass();
         let mut worker = lock(&self.worker);
         if worker.is_none() {
             let me = self.me.clone();
             let (options, helpers) = (self.options.clone(), self.guest.helpers());
-            *worker = Worker::start(move || Compiler::new(&options, helpers).ok(), move |compiler, key| {
-                me.upgrade().map(|t| t.compile(compiler, key, |f| t.with_cache(f))).is_some()
+            let make = move || Compiler::new(&options, helpers).ok();
+            *worker = Worker::start(make, move |compiler| {
+                let Some(t) = me.upgrade() else { return false };
+                if let Some(unit) = t.with_cache(Cache::take_hottest) {
+                    t.compile(compiler, unit.key, |f| t.with_cache(f));
+                }
+                true
             });
         }
-        worker.as_ref().is_some_and(|w| w.send(key))
+        worker.as_ref().is_some_and(Worker::call)
     }
 
     /// Lifts, optimises, compiles and publishes the region at `key`; `cache` gives access to the cache.

@@ -11,14 +11,17 @@ typedef uint8x16_t block;
 static inline block both(block x, block y) { return veorq_u8(x, y); }
 static inline block round_of(block x, block key) { return vaesmcq_u8(vaeseq_u8(x, key)); }
 static inline block product(block x, block y) {
-    return vreinterpretq_u8_p128(vmull_p64(vgetq_lane_u64(vreinterpretq_u64_u8(x), 0), vgetq_lane_u64(vreinterpretq_u64_u8(y), 0)));
+    uint64x2_t a = vreinterpretq_u64_u8(x), b = vreinterpretq_u64_u8(y);
+    return vreinterpretq_u8_p128(vmull_p64(vgetq_lane_u64(a, 0), vgetq_lane_u64(b, 0)));
 }
 static inline uint32_t crc(uint32_t c, uint64_t v) { return __crc32cd(c, v); }
 #else
 #include <immintrin.h>
 typedef __m128i block;
 static inline block both(block x, block y) { return _mm_xor_si128(x, y); }
-static inline block round_of(block x, block key) { return _mm_aesenc_si128(_mm_xor_si128(x, key), _mm_setzero_si128()); }
+static inline block round_of(block x, block key) {
+    return _mm_aesenc_si128(_mm_xor_si128(x, key), _mm_setzero_si128());
+}
 static inline block product(block x, block y) { return _mm_clmulepi64_si128(x, y, 0); }
 static inline uint32_t crc(uint32_t c, uint64_t v) { return (uint32_t)_mm_crc32_u64(c, v); }
 #endif

@@ -162,10 +162,8 @@ pub(crate) fn json(machine: &str, runs: usize, rows: &[Row], startup: Option<&St
         let [jit, interp, qemu, native] = [s.jit, s.interp, s.qemu, s.native].map(|c| json_cost(Some(c)));
         format!("{{\"jit\": {jit}, \"interp\": {interp}, \"qemu\": {qemu}, \"native\": {native}}}")
     });
-    format!(
-        "{{\n  \"machine\": {machine:?},\n  \"runs\": {runs},\n  \"startup\": {startup},\n  \"programs\": [\n    {}\n  ]\n}}\n",
-        rows.join(",\n    ")
-    )
+    let head = format!("\"machine\": {machine:?},\n  \"runs\": {runs},\n  \"startup\": {startup}");
+    format!("{{\n  {head},\n  \"programs\": [\n    {}\n  ]\n}}\n", rows.join(",\n    "))
 }
 
 fn json_row(r: &Row) -> String {

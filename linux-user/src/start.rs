@@ -15,11 +15,10 @@ use crate::host::{self, try_call};
 use crate::loader::{self, Program};
 use crate::mem;
 use crate::process::{Facts, Process, in_sysroot, joined};
-use crate::run::Ended;
 use crate::runtime::Code;
 use crate::script;
 use crate::signal::action::Actions;
-use crate::signal::host::{HandlerStack, block_all, install_fault_handlers, set_host_mask};
+use crate::signal::host::{Context, HandlerStack, block_all, install_fault_handlers, set_host_mask};
 use crate::space::{AddressSpace, Mmap};
 use crate::stack::{self, Contents};
 use crate::thread::{Role, Thread};
@@ -45,27 +44,42 @@ struct Target {
 /// See [`crate::run()`].
 pub(crate) fn run(config: Config) -> Result<Outcome, Error> {
     let target = find_target(&config)?;
-    let stack_size = config.stack_size.clamp(64 << 10, 1 << 40).next_multiple_of(PAGE);
-    let space = Arc::new(AddressSpace::default());
     install_fault_handlers();
     let handler_stack = HandlerStack::install();
     // Threads that the translator makes for itself inherit this: guest signals are not theirs.
     let mask = block_all();
+    let mut thread = first_thread(config, target, mask)?;
+    thread.context.enter();
+    thread.context.set_mask(mask);
+    let end = thread.run();
+    let status = thread.finish(end);
+    let stats = thread.process.translator.stats();
+    // The process is about to end, and no handler may find a context that is gone.
+    Context::leave();
+    drop((thread, handler_stack));
+    set_host_mask(mask);
+    Ok(Outcome { status, stats })
+}
+
+/// Loads the program and makes the thread that begins it.
+fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Error> {
+    let space = Arc::new(AddressSpace::default());
     let translator = Translator::new(A64, Box::new(Code(space.clone())), config.backend.clone());
     let translator = translator.map_err(|e| Error::Translator(e.to_string()))?;
     let loaded = target.program.load(target.interpreter.as_ref(), &space)?;
+    let stack_size = config.stack_size.clamp(64 << 10, 1 << 40).next_multiple_of(PAGE);
     let contents = Contents { argv: &target.argv, env: &config.env, program: target.path.as_os_str(), loaded };
     let stack = stack::build(&space, stack_size, &contents)?;
     let mut state = State::default();
     state.set_x(31, stack.sp);
     state.set_pc(loaded.start);
-    let facts = Facts { cmdline: joined(&target.argv), environ: joined(&config.env), auxv: stack.auxv };
+    name_process(&target.path);
     let process = Process {
         trampoline: map_trampoline(&space)?,
         translator,
         space,
-        program: std::path::absolute(&target.path).unwrap_or(target.path.clone()),
-        facts,
+        program: std::path::absolute(&target.path).unwrap_or(target.path),
+        facts: Facts { cmdline: joined(&target.argv), environ: joined(&config.env), auxv: stack.auxv },
         sysroot: target.sysroot,
         reexec: config.reexec,
         strace: if config.strace { log_descriptor() } else { None },
@@ -74,20 +88,8 @@ pub(crate) fn run(config: Config) -> Result<Outcome, Error> {
         at_exit: config.at_exit,
         shared: Default::default(),
     };
-    name_process(&target.path);
     let actions = Arc::new(Actions::inherited());
-    let process = Arc::new(process);
-    let mut thread = Thread::new(process.clone(), actions, &state, mask, Role::Main);
-    thread.context.enter();
-    thread.context.set_mask(mask);
-    let end: Ended = thread.run();
-    let status = thread.finish(end);
-    let stats = process.translator.stats();
-    // The process is about to end, and no handler may find a context that is gone.
-    crate::signal::host::Context::leave();
-    drop((thread, handler_stack));
-    set_host_mask(mask);
-    Ok(Outcome { status, stats })
+    Ok(Thread::new(Arc::new(process), actions, &state, mask, Role::Main))
 }
 
 /// Opens the program, its script interpreter and its dynamic linker.

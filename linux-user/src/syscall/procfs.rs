@@ -116,7 +116,7 @@ const HWCAP_NAMES: [&str; 32] = [
     "uscat", "ilrcpc", "flagm", "ssbs", "sb", "paca", "pacg",
 ];
 /// Names of the bits of HWCAP2 that are not about SVE or SME, with their numbers.
-const HWCAP2_NAMES: [(u32, &str); 13] = [
+const HWCAP2_NAMES: [(u32, &str); 19] = [
     (0, "dcpodp"),
     (7, "flagm2"),
     (8, "frint"),
@@ -125,11 +125,17 @@ const HWCAP2_NAMES: [(u32, &str); 13] = [
     (15, "dgh"),
     (16, "rng"),
     (17, "bti"),
+    (18, "mte"),
     (19, "ecv"),
     (20, "afp"),
+    (21, "rpres"),
+    (22, "mte3"),
     (31, "wfxt"),
+    (32, "ebf16"),
     (34, "cssc"),
+    (35, "rprfm"),
     (43, "mops"),
+    (44, "hbc"),
 ];
 
 fn cpu_info() -> String {
@@ -172,5 +178,8 @@ mod tests {
     #[test]
     fn cpu_features_have_names() {
         assert!(cpu_info().contains("Features\t: fp asimd "));
+        let named = HWCAP2_NAMES.iter().fold(0u64, |bits, (n, _)| bits | 1 << n);
+        assert_eq!(cpu::hwcap2() & !named, 0, "a bit of HWCAP2 has no name");
+        assert_eq!(cpu::hwcap() >> 32, 0);
     }
 }

@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_shell_or_a_command() {
         let shell = sample(&[], true);
-        assert!(shell.contains("TOKEN='secret'\nCOMMAND=''\nSHARES='2'\n") && !shell.contains("etc/jib/command"));
+        assert!(shell.contains("TOKEN='secret'\nCOMMAND=''\nSHARES='2'\n") && !shell.contains("exec '"));
         assert!(shell.contains("lib/modules/00-virtio.ko") && shell.contains("BUSYBOX"));
         let command = sample(&["echo".into(), "it's".into()], false);
         assert!(command.contains("exec 'echo' 'it'\\''s'\n") && !command.contains("MODULE"));

@@ -143,7 +143,8 @@ fn compare_batch(
         }
         let word = case.words.last().copied().unwrap_or(0);
         let explained = known::qemu_wrong(word, case.regs.fpcr);
-        match explained.or(known::alignment(word, ours.stop, theirs[i].stop)) {
+        let explained = explained.or(known::alignment(word, ours.stop, theirs[i].stop));
+        match explained.or(known::lost_flags(case, &ours, &theirs[i]).then_some(known::LOST_FLAGS)) {
             Some(reason) => *report.set_aside.entry(reason).or_default() += 1,
             None => wrong.push((i, ours)),
         }
@@ -206,11 +207,11 @@ fn describe(case: &Case, ours: &Outcome, theirs: &Outcome, text: &mut String) {
     }
 }
 
-/// Runs [`compare`], prints the report and fails on any difference. `engine_name` is for the print.
+/// Runs [`compare`], prints the report, fails on any difference and gives the report. `engine_name` is for the print.
 ///
 /// # Panics
 /// If there is a difference, or nothing was compared.
-pub fn check(options: &Options, engine_name: &str, engine: &mut dyn FnMut(&Case) -> Outcome) {
+pub fn check(options: &Options, engine_name: &str, engine: &mut dyn FnMut(&Case) -> Outcome) -> Report {
     let report = compare(options, engine);
     println!("{}", report.text);
     for (reason, n) in &report.set_aside {
@@ -222,4 +223,5 @@ pub fn check(options: &Options, engine_name: &str, engine: &mut dyn FnMut(&Case)
     );
     assert!(report.cases > 0, "no row matches JIB_ROWS={}", options.rows);
     assert_eq!(report.differences, 0, "{engine_name} differs from qemu-aarch64");
+    report
 }
