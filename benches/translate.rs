@@ -41,7 +41,7 @@ impl Image {
         let base = loads().map(|p| p.p_vaddr).min().expect("a program has segments");
         let end = loads().map(|p| p.p_vaddr + p.p_memsz).max().expect("a program has segments");
         let mut bytes = vec![0; (end - base) as usize];
-        for p in loads() {
+        for p in loads().filter(|p| p.p_filesz != 0) {
             let at = (p.p_vaddr - base) as usize;
             bytes[at..at + p.p_filesz as usize].copy_from_slice(&file[p.file_range()]);
         }

@@ -97,7 +97,7 @@ fn a_file_that_may_not_be_read() {
     fs::copy(env!("CARGO_BIN_EXE_jib"), &jib).expect("cannot copy");
     let secret = dir.path().join("secret");
     fs::copy(show(), &secret).expect("cannot copy");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).expect("cannot chmod");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).expect("cannot chmod");
     let mut command = Command::new(&jib);
     // Root may read everything: be nobody then.
     let root = fs::read_to_string("/proc/self/status").is_ok_and(|s| s.contains("\nUid:\t0\t0"));

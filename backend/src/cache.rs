@@ -352,9 +352,10 @@ impl Cache {
             }
             if let Some(keys) = self.unit_pages.get_mut(&page) {
                 keys.retain(|key| {
-                    let hit = self.units.get(key).is_none_or(|u| {
-                        u.block.get().is_none_or(|b| b.code.iter().any(|r| overlap(r, &range)))
-                    });
+                    let hit = self
+                        .units
+                        .get(key)
+                        .is_none_or(|u| u.block.get().is_none_or(|b| b.code.iter().any(|r| overlap(r, &range))));
                     if hit {
                         dead_units.push(*key);
                     }

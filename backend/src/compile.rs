@@ -2,10 +2,10 @@
 
 use std::sync::atomic::AtomicU64;
 
+use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
-use cranelift_codegen::Context;
 use cranelift_frontend::FunctionBuilderContext;
 use jib_ir::op::Op;
 use jib_ir::region::Region;
@@ -25,7 +25,7 @@ pub(crate) struct Code {
     /// One link cell per direct exit.
     pub(crate) cells: Box<[AtomicU64]>,
     /// Ops that the code passes to the evaluator.
-    #[expect(dead_code, reason = "only the code itself reads them")]
+    #[expect(dead_code, clippy::vec_box, reason = "only the code itself reads them, at fixed addresses")]
     pub(crate) ops: Vec<Box<Op>>,
 }
 
@@ -130,8 +130,7 @@ fn isa(options: &Options, host: &HostFeatures) -> Result<OwnedTargetIsa, Error> 
     set("unwind_info", "false")?;
     set("enable_probestack", "false")?;
     set("enable_llvm_abi_extensions", "true")?;
-    let mut builder =
-        cranelift_codegen::isa::lookup(target_lexicon::Triple::host()).map_err(|e| fail(&e))?;
+    let mut builder = cranelift_codegen::isa::lookup(target_lexicon::Triple::host()).map_err(|e| fail(&e))?;
     for (name, has) in [
         ("has_ssse3", host.ssse3),
         ("has_sse41", host.sse41),
@@ -148,4 +147,3 @@ fn isa(options: &Options, host: &HostFeatures) -> Result<OwnedTargetIsa, Error> 
     }
     builder.finish(settings::Flags::new(flags)).map_err(|e| fail(&e))
 }
-

@@ -11,12 +11,8 @@ use crate::options::Error;
 /// Disassembles `code`, with the guest pc of each checkpoint before the code that falls back to it.
 pub(crate) fn disassemble(code: &[u8], faults: &FaultTable) -> Result<String, Error> {
     let fail = |e: capstone::Error| Error::Codegen(e.to_string());
-    let engine = Capstone::new()
-        .x86()
-        .mode(x86::ArchMode::Mode64)
-        .syntax(x86::ArchSyntax::Intel)
-        .build()
-        .map_err(fail)?;
+    let engine =
+        Capstone::new().x86().mode(x86::ArchMode::Mode64).syntax(x86::ArchSyntax::Intel).build().map_err(fail)?;
     let mut out = String::new();
     let mut point = None;
     for insn in engine.disasm_all(code, 0).map_err(fail)?.iter() {

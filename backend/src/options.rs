@@ -38,7 +38,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             engine: EngineKind::Jit,
-            threshold: 64,
+            threshold: 500,
             region_insns: 400,
             region_blocks: 100,
             background: true,

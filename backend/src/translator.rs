@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -12,7 +13,7 @@ use jib_ir::runtime::Fault;
 
 use crate::cache::{Cache, OUTSIDE, Thread, Unit};
 use crate::code_memory::{CodeMemory, CodeView};
-use crate::compile::Compiler;
+use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
 use crate::options::{Emit, EngineKind, Error, Options, Stats};
 use crate::worker::Worker;
@@ -193,7 +194,7 @@ impl<G: Guest> Translator<G> {
         let mut lift = None;
         cache(&mut |c| lift = Some(c.begin_lift()));
         let Some(lift) = lift else { return };
-        let mut made = self.optimized(key).ok().and_then(|r| Some((compiler.compile(&r, self.stub).ok()?, r)));
+        let mut made = self.optimized(key).ok().and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
         let mut published = None;
         cache(&mut |c| match made.take() {
             Some((code, region)) => {
@@ -214,6 +215,26 @@ impl<G: Guest> Translator<G> {
             }
             None => {
                 c.discarded.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The code of `region`. Should the code generator panic (its message is on stderr then), the guest goes on
+    /// by the interpreter: a bug there must not end it.
+    fn compile_or_give_up(&self, compiler: &mut Compiler, region: &Region) -> Option<Code> {
+        let attempt = catch_unwind(AssertUnwindSafe(|| compiler.compile(region, self.stub)));
+        match attempt {
+            Ok(result) => result.ok(),
+            Err(_) => {
+                eprintln!(
+                    "jib: cannot compile the code at {:#x} (a bug of jib's); it stays interpreted",
+                    region.key.pc
+                );
+                // Whatever the panic left half-done goes with the old one.
+                if let Ok(fresh) = Compiler::new(&self.options, self.guest.helpers()) {
+                    *compiler = fresh;
+                }
+                None
             }
         }
     }

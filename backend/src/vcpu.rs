@@ -164,9 +164,8 @@ impl<G: Guest> Vcpu<G> {
     fn enter_code<R: Runtime>(&mut self, pc: u64, code: u64, rt: &mut R) -> Left {
         let mut failed = None;
         abi::lend(&mut self.state, rt, &mut failed);
-        let code = crate::fault::guarded(&mut self.state, self.shared.view, |state| {
-            crate::entry::enter(state, pc, code)
-        });
+        let code =
+            crate::fault::guarded(&mut self.state, self.shared.view, |state| crate::entry::enter(state, pc, code));
         match code {
             abi::EXIT_NEXT => Left::Exit(Exit::Next),
             abi::EXIT_LINK => Left::Link,

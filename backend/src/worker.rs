@@ -23,9 +23,8 @@ impl Worker {
             }
         };
         // The thread inherits the mask: guest signals are not for it.
-        let spawned = crate::fault::with_signals_blocked(|| {
-            std::thread::Builder::new().name("jib-compile".into()).spawn(run)
-        });
+        let spawned =
+            crate::fault::with_signals_blocked(|| std::thread::Builder::new().name("jib-compile".into()).spawn(run));
         spawned.ok().map(|_| Worker { calls })
     }
 

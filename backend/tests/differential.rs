@@ -41,9 +41,7 @@ struct Window {
 fn map_shared(addr: u64, fd: i32) {
     let flags = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: nothing else is mapped at the cases' addresses, and the kernel makes sure of it.
-    let at = unsafe {
-        libc::mmap(addr as *mut _, PAGE as usize, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0)
-    };
+    let at = unsafe { libc::mmap(addr as *mut _, PAGE as usize, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
     assert_eq!(at as u64, addr, "the window of memory must be free");
 }
 

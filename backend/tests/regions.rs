@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use jib_backend::Options;
 use jib_ir::op::*;
 use jib_ir::region::BlockId;
 use jib_ir::runtime::Exit;
@@ -133,8 +134,6 @@ fn a_dead_load_still_faults() {
     assert_eq!(t.stats().faults, 1);
 }
 
-use jib_backend::Options;
-
 #[test]
 fn regions_link_and_indirect_exits_are_found() {
     let p = Program::default();
@@ -250,6 +249,7 @@ fn a_spin_loop_sees_another_threads_store_and_polls() {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 std::thread::sleep(std::time::Duration::from_millis(20));
+                // SAFETY: the word lives in the vcpu's state, which outlives the scope.
                 unsafe { std::sync::atomic::AtomicU64::from_ptr(request as *mut u64) }
                     .store(1, std::sync::atomic::Ordering::SeqCst);
             });

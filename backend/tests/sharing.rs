@@ -161,6 +161,7 @@ fn parent_and_child_of_a_fork_have_their_own_code() {
         };
         assert!(sum(100, 1));
         t.before_fork();
+        // SAFETY: the child uses only the translator, which is made for it, and leaves by `_exit`.
         let child = unsafe { libc::fork() };
         if child == 0 {
             t.after_fork_child();
@@ -168,6 +169,7 @@ fn parent_and_child_of_a_fork_have_their_own_code() {
             p.put(step(0x2000, 5, exit(0x1000)));
             t.invalidate(0x2000..0x2004);
             good &= sum(50, 5) && sum(1000, 5);
+            // SAFETY: ends the child.
             unsafe { libc::_exit(if good { 42 } else { 1 }) };
         }
         t.after_fork_parent();
@@ -177,6 +179,7 @@ fn parent_and_child_of_a_fork_have_their_own_code() {
             assert!(sum(n, 7));
         }
         let mut status = 0;
+        // SAFETY: waits for our child.
         unsafe { libc::waitpid(child, &mut status, 0) };
         assert_eq!(libc::WEXITSTATUS(status), 42);
         p.put(step(0x2000, 1, exit(0x1000)));

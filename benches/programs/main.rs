@@ -43,7 +43,9 @@ fn main() -> Result<()> {
         args.filters.is_empty() || args.filters.iter().any(|f| name.contains(f.as_str()) || class.contains(f.as_str()))
     };
     let (machine, runs) = (report::machine(), usize::from(args.runs));
-    println!("{machine}\nmedian of {runs} runs, the interpreter once; interp/jit is at the smaller size, where start-up and");
+    println!(
+        "{machine}\nmedian of {runs} runs, the interpreter once; interp/jit is at the smaller size, where start-up and"
+    );
     println!("compilation are a larger part of the JIT's time\n\n{}", report::heading());
     let mut rows = Vec::new();
     for p in PROGRAMS.iter().filter(|p| wanted(p.name, p.class.name())) {

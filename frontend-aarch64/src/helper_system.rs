@@ -41,9 +41,17 @@ pub(crate) fn load_unprivileged(s: &mut State, rt: &mut dyn Runtime, [size, addr
 }
 
 /// STTR at EL1: with EL0's rights unless PSTATE.UAO is set.
-pub(crate) fn store_unprivileged(s: &mut State, rt: &mut dyn Runtime, [size, addr, v, _]: [u64; 4]) -> Result<u64, Exit> {
+pub(crate) fn store_unprivileged(
+    s: &mut State,
+    rt: &mut dyn Runtime,
+    [size, addr, v, _]: [u64; 4],
+) -> Result<u64, Exit> {
     let size = size_of(size);
-    if overrides(s) { rt.store(size, addr, v as u128)? } else { rt.store_unprivileged(size, addr, v as u128)? }
+    if overrides(s) {
+        rt.store(size, addr, v as u128)?
+    } else {
+        rt.store_unprivileged(size, addr, v as u128)?
+    }
     Ok(0)
 }
 

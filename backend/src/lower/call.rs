@@ -82,9 +82,7 @@ impl Lowerer<'_, '_> {
         let at = slot::SCRATCH.offset();
         match op.ty() {
             Some(jib_ir::ty::Ty::V128) => Repr::Vec(self.load_state(types::I8X16, at)),
-            Some(jib_ir::ty::Ty::Flags) => {
-                Repr::Flags(super::flags::Flags::Packed(self.load_state(types::I32, at)))
-            }
+            Some(jib_ir::ty::Ty::Flags) => Repr::Flags(super::flags::Flags::Packed(self.load_state(types::I32, at))),
             Some(ty) => Repr::Int(self.load_state(super::clif(ty), at)),
             None => Repr::None,
         }

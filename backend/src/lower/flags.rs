@@ -36,9 +36,7 @@ impl Lowerer<'_, '_> {
                 let (a, b) = (self.int(a), self.int(b));
                 Repr::Flags(if op == FlagOp::Add { Flags::Add { a, b } } else { Flags::Sub { a, b } })
             }
-            Op::FlagsAdc { a, b, c, .. } => {
-                Repr::Flags(Flags::Adc { a: self.int(a), b: self.int(b), c: self.int(c) })
-            }
+            Op::FlagsAdc { a, b, c, .. } => Repr::Flags(Flags::Adc { a: self.int(a), b: self.int(b), c: self.int(c) }),
             Op::FlagsLogic { a, .. } => Repr::Flags(Flags::Logic { a: self.int(a) }),
             Op::FlagsPack { a } => {
                 let a = self.int(a);
@@ -120,7 +118,6 @@ impl Lowerer<'_, '_> {
         let kind = self.const64(kind as u64);
         (kind, self.to64(a), self.to64(b))
     }
-
 
     /// NZCV in bits 31:28 of an `i32`.
     pub(super) fn pack(&mut self, f: Flags) -> Value {

@@ -25,13 +25,13 @@ impl Lowerer<'_, '_> {
                 self.between_formats(row, to, lanes, a)
             }
             Op::FToInt { fmt: fmt @ (Fmt::S | Fmt::D), to, signed, rm, fbits: 0, lanes: 1, a } => {
-                self.to_int(row, fmt, to, signed, rm, a).unwrap_or_else(|| self.evaluate(row))
+                self.int_of(row, fmt, to, signed, rm, a).unwrap_or_else(|| self.evaluate(row))
             }
             Op::FToInt { fmt: Fmt::S, to: Lane::S, signed: true, rm: Rm::Zero, fbits: 0, lanes, a } => {
-                self.to_ints(row, lanes, a)
+                self.ints_of(row, lanes, a)
             }
             Op::IntToF { fmt: fmt @ (Fmt::S | Fmt::D), from, signed, fbits, lanes, a } => {
-                self.from_int(row, fmt, (from, signed, fbits), lanes, a)
+                self.float_of_int(row, fmt, (from, signed, fbits), lanes, a)
             }
             _ => self.evaluate(row),
         }
@@ -141,7 +141,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// One float to an integer; `None` if it has no short form.
-    fn to_int(&mut self, row: Op, fmt: Fmt, to: Lane, signed: bool, rm: Rm, a: Val) -> Option<Repr> {
+    fn int_of(&mut self, row: Op, fmt: Fmt, to: Lane, signed: bool, rm: Rm, a: Val) -> Option<Repr> {
         let ty = match to {
             Lane::S => types::I32,
             Lane::D => types::I64,
@@ -172,7 +172,7 @@ impl Lowerer<'_, '_> {
             ty,
             |l| {
                 let integral = if rm == Rm::Zero { x } else { l.round_native(fmt, rm, x) };
-                l.to_int_in_range(ty, signed, integral)
+                l.int_of_in_range(ty, signed, integral)
             },
             |l| l.exact(row, &[Operand { v: x }], ty),
         );
@@ -180,7 +180,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// Of a float known to be in range.
-    fn to_int_in_range(&mut self, ty: cranelift_codegen::ir::Type, signed: bool, x: Value) -> Value {
+    fn int_of_in_range(&mut self, ty: cranelift_codegen::ir::Type, signed: bool, x: Value) -> Value {
         match (signed, ty) {
             (true, _) => self.b.ins().fcvt_to_sint_sat(ty, x),
             (false, types::I32) => {
@@ -192,7 +192,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// Singles to signed words, towards zero: the host marks what is out of range.
-    fn to_ints(&mut self, row: Op, lanes: u8, a: Val) -> Repr {
+    fn ints_of(&mut self, row: Op, lanes: u8, a: Val) -> Repr {
         let shape = if lanes == 4 { Shape::Full } else { Shape::Half };
         let x = self.operand(Fmt::S, shape, a);
         let r = self.b.ins().x86_cvtt2dq(types::I32X4, x.v);
@@ -204,12 +204,12 @@ impl Lowerer<'_, '_> {
         self.whole_of(r)
     }
 
-    fn from_int(&mut self, row: Op, fmt: Fmt, (from, signed, fbits): (Lane, bool, u8), lanes: u8, a: Val) -> Repr {
+    fn float_of_int(&mut self, row: Op, fmt: Fmt, (from, signed, fbits): (Lane, bool, u8), lanes: u8, a: Val) -> Repr {
         if !matches!(from, Lane::S | Lane::D) || lanes > 4 {
             return self.evaluate(row);
         }
         if lanes == 1 {
-            let r = self.from_lane(fmt, from, signed, 0, a);
+            let r = self.float_of_lane(fmt, from, signed, 0, a);
             let r = self.scaled(fmt, fbits, r);
             return Repr::Scalar(r);
         }
@@ -223,7 +223,7 @@ impl Lowerer<'_, '_> {
         let zero = self.vconst(0);
         let mut all = self.cast(vector_of(fmt), zero);
         for i in 0..lanes {
-            let r = self.from_lane(fmt, from, signed, i, a);
+            let r = self.float_of_lane(fmt, from, signed, i, a);
             let r = self.scaled(fmt, fbits, r);
             all = self.b.ins().insertlane(all, r, i);
         }
@@ -231,7 +231,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// Lane `i` as a float.
-    fn from_lane(&mut self, fmt: Fmt, from: Lane, signed: bool, i: u8, a: Val) -> Value {
+    fn float_of_lane(&mut self, fmt: Fmt, from: Lane, signed: bool, i: u8, a: Val) -> Value {
         let to = scalar_of(fmt);
         let x = self.vget(from, i, a);
         match (from, signed) {

@@ -191,8 +191,7 @@ impl Lowerer<'_, '_> {
             return self.evaluate(row);
         }
         let n = lane.bytes() as u8;
-        let mask: [u8; 16] =
-            std::array::from_fn(|i| if i < 8 { (i as u8 / n) * 2 * n + i as u8 % n } else { 0x80 });
+        let mask: [u8; 16] = std::array::from_fn(|i| if i < 8 { (i as u8 / n) * 2 * n + i as u8 % n } else { 0x80 });
         let mask = self.vconst(u128::from_le_bytes(mask));
         let a = self.vec(a);
         Repr::Vec(self.b.ins().x86_pshufb(a, mask))

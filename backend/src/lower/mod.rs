@@ -20,8 +20,8 @@ mod state;
 mod vector;
 
 use cranelift_codegen::ir::{
-    AbiParam, AliasRegion, AliasRegionData, Block as ClifBlock, Function, InstBuilder, InstructionData, MemFlagsData, Opcode, SigRef,
-    Signature, SourceLoc, Type, Value, types,
+    AbiParam, AliasRegion, AliasRegionData, Block as ClifBlock, Function, InstBuilder, InstructionData, MemFlagsData,
+    Opcode, SigRef, Signature, SourceLoc, Type, Value, types,
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
@@ -51,6 +51,7 @@ pub(crate) struct Lowered {
     /// Guest pcs of the checkpoints; a source location is an index into this, plus one.
     pub(crate) checkpoints: Vec<u64>,
     /// Ops that compiled code passes by address to the evaluator.
+    #[expect(clippy::vec_box, reason = "compiled code holds their addresses")]
     pub(crate) ops: Vec<Box<Op>>,
 }
 
@@ -180,12 +181,7 @@ fn signature(conv: CallConv, params: &[Type], returns: &[Type]) -> Signature {
 }
 
 impl<'a, 'b> Lowerer<'a, 'b> {
-    fn new(
-        region: &'a Region,
-        env: &'a Env<'a>,
-        func: &'b mut Function,
-        ctx: &'b mut FunctionBuilderContext,
-    ) -> Self {
+    fn new(region: &'a Region, env: &'a Env<'a>, func: &'b mut Function, ctx: &'b mut FunctionBuilderContext) -> Self {
         let mut alias = |user_id, description: &'static str| {
             func.dfg.alias_regions.insert(AliasRegionData { user_id, description: description.into() })
         };
@@ -415,11 +411,10 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         let dfg = &self.b.func.dfg;
         let by = |v| dfg.value_def(v).inst().map(|i| (&dfg.insts[i], dfg.inst_args(i)));
         let (InstructionData::Unary { opcode: Opcode::Ireduce, .. }, &[wide]) = by(v)? else { return None };
-        let known = match (by(wide)?.0.opcode(), self.type_of(v)) {
-            (Opcode::Uload32, types::I32) => true,
-            (Opcode::Uload16, types::I32 | types::I16) | (Opcode::Uload8, _) => true,
-            _ => false,
-        };
+        let known = matches!(
+            (by(wide)?.0.opcode(), self.type_of(v)),
+            (Opcode::Uload32, types::I32) | (Opcode::Uload16, types::I32 | types::I16) | (Opcode::Uload8, _)
+        );
         (known && self.type_of(wide) == types::I64).then_some(wide)
     }
 

@@ -123,9 +123,7 @@ impl Plan {
             for w in range {
                 bad[w] |= clash || uncached(w as u16);
                 if let (true, Some((first, class))) = (clash, owner[w]) {
-                    for other in first.0 as usize..first.0 as usize + words_of(class) {
-                        bad[other] = true;
-                    }
+                    bad[first.0 as usize..first.0 as usize + words_of(class)].fill(true);
                 }
                 owner[w] = Some((slot, class));
             }

@@ -70,7 +70,8 @@ impl Lowerer<'_, '_> {
             VSatNarrowOp::SQXtun => (self.b.ins().unarrow(x, zero), false),
             VSatNarrowOp::UQXtn => {
                 // The host narrows signed values, so the big ones must go first.
-                let most = (0..lane.count() / 2).fold(0u128, |all, i| all | u128::from(lane.mask()) << (i * 2 * lane.bits()));
+                let most =
+                    (0..lane.count() / 2).fold(0u128, |all, i| all | u128::from(lane.mask()) << (i * 2 * lane.bits()));
                 let most = self.vconst(most);
                 let most = self.cast(wide, most);
                 let clamped = self.b.ins().umin(x, most);

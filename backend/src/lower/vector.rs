@@ -60,9 +60,12 @@ impl Lowerer<'_, '_> {
             }
             Op::VExt { a, b, imm } => self.permute(a, b, |i| i + imm),
             Op::VTbx { acc, table, idx } => self.table(acc, table, idx),
-            Op::VAnd { .. } | Op::VOr { .. } | Op::VXor { .. } | Op::VAndNot { .. } | Op::VNot { .. } | Op::VBsl { .. } => {
-                Repr::Vec(self.bitwise(op))
-            }
+            Op::VAnd { .. }
+            | Op::VOr { .. }
+            | Op::VXor { .. }
+            | Op::VAndNot { .. }
+            | Op::VNot { .. }
+            | Op::VBsl { .. } => Repr::Vec(self.bitwise(op)),
             Op::VBin { op: bin, lane, a, b } => self.vbin(op, bin, lane, a, b),
             Op::VUn { op: un, lane, a } => self.vun(op, un, lane, a),
             Op::VShift { op: shift, lane, imm, a } => self.vshift(shift, lane, imm, a),

@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, reason = "part of each test crate")]
 #![allow(clippy::undocumented_unsafe_blocks, reason = "guest memory is what the tests pass")]
 
+pub mod check;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -60,7 +62,13 @@ fn starting_at(region: &Region, pc: u64) -> Option<Region> {
     region.key.pc = pc;
     region.blocks.swap(0, n as usize);
     let rename = |b: &mut BlockId| {
-        *b = BlockId(if b.0 == n { 0 } else if b.0 == 0 { n } else { b.0 });
+        *b = BlockId(if b.0 == n {
+            0
+        } else if b.0 == 0 {
+            n
+        } else {
+            b.0
+        });
     };
     for op in &mut region.ops {
         match op {
@@ -198,7 +206,7 @@ pub fn begin(pc: u64) -> Builder {
 
 /// The region of `b`, all blocks in `entries`, made from one page.
 pub fn finish(b: Builder, pc: u64, entries: &[u32]) -> Region {
-    b.finish(entries.iter().map(|e| BlockId(*e)).collect(), vec![pc..pc + 64])
+    b.finish(entries.iter().map(|e| BlockId(*e)).collect(), std::iter::once(pc..pc + 64).collect())
 }
 
 pub fn exit(pc: u64) -> Op {

@@ -117,7 +117,9 @@ pub fn of_exit(s: &State, exit: &Exit) -> Option<(u32, Option<u64>)> {
         Exit::Undefined(_) | Exit::Hlt(_) => sync(ec::UNKNOWN, 0),
         Exit::Syndrome(esr) => Some((esr, None)),
         Exit::Fault(f) => Some((fault_syndrome(&f, same), Some(f.addr))),
-        Exit::Next | Exit::Hvc(_) | Exit::Smc(_) | Exit::Wait(_) | Exit::Interrupt | Exit::InvalidateCode { .. } => None,
+        Exit::Next | Exit::Hvc(_) | Exit::Smc(_) | Exit::Wait(_) | Exit::Interrupt | Exit::InvalidateCode { .. } => {
+            None
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::io::Terminals;
 use crate::initramfs::Archive;
 
 const INIT: &[u8] = include_bytes!("init.sh");
+const PROFILE: &[u8] = include_bytes!("profile.sh");
 const UDHCPC: &[u8] = include_bytes!("udhcpc.sh");
 
 /// What the script is told.
@@ -39,7 +40,7 @@ pub(super) fn initramfs(guest: &Guest, modules: bool, settings: &Settings<'_>) -
     archive.device("dev/console", 0o600, 5, 1).device("dev/null", 0o666, 1, 3);
     archive.file("bin/busybox", 0o755, &guest.busybox).symlink("bin/sh", "busybox");
     archive.file("init", 0o755, INIT).file("etc/jib/udhcpc", 0o755, UDHCPC);
-    archive.file("etc/jib/settings", 0o644, &text(settings));
+    archive.file("etc/profile", 0o644, PROFILE).file("etc/jib/settings", 0o644, &text(settings));
     archive.file("etc/passwd", 0o644, b"root::0:0:root:/root:/bin/sh\n").file("etc/group", 0o644, b"root:x:0:\n");
     if !settings.command.is_empty() {
         archive.file("etc/jib/command", 0o644, &command(settings.command));

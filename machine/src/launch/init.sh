@@ -17,16 +17,7 @@ exec 3>$serial
 # Tells the host something; it takes such lines out of the console's output.
 mark() { printf '\036jib:%s %s\n' "$TOKEN" "$*" >&3; }
 
-finish() {
-    cd /
-    sync
-    umount -a -r 2>/dev/null
-}
-
-power() {
-    finish
-    "$1" -f
-}
+. /etc/profile
 trap 'power poweroff' USR1 USR2
 trap 'power reboot' TERM
 
@@ -68,11 +59,13 @@ fi
 
 cd /root
 mark ready ${main#/dev/}
-setsid -c "$@" <$main >$main 2>$errors 3>&- 4>&- &
-wait $!
+# In the foreground: what runs in the background is deaf to Ctrl-C.
+setsid -c "$@" <$main >$main 2>$errors 3>&- 4>&-
 status=$?
-finish
+cd /
+sync
+umount -a -r 2>/dev/null
 [ -z "$COMMAND" ] || mark status $status
 # Waits until everything is out.
 stty sane <&3
-poweroff -f
+busybox poweroff -f
