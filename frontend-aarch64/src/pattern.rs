@@ -92,7 +92,7 @@ pub struct Row {
 macro_rules! rows {
     ($($(#[$doc:meta])* $name:ident = $pat:literal ( $($f:ident : $t:ty),* $(,)? ) => $sem:path;)*) => {
         /// The rows of this chapter.
-        pub(crate) const ROWS: &[$crate::pattern::Row] = &[$({
+        pub(crate) static ROWS: &[$crate::pattern::Row] = &[$({
             const P: $crate::pattern::Pattern = $crate::pattern::Pattern::parse($pat);
             const _: () = {
                 let widths: &[u8] = &[$(<$t as $crate::pattern::Field>::WIDTH),*];

@@ -16,7 +16,7 @@ pub(crate) mod system;
 use crate::pattern::Row;
 
 /// Every chapter's rows.
-pub const CHAPTERS: &[&[Row]] = &[
+pub static CHAPTERS: &[&[Row]] = &[
     dp_imm::ROWS,
     branch::ROWS,
     system::ROWS,
