@@ -147,7 +147,7 @@ pub(crate) struct RunArgs {
     /// Run in this directory
     #[arg(short = 'C', long = "directory", value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-    /// The program's name as it sees it (argv[0])
+    /// The name that the program sees as its own, argument zero
     #[arg(long, value_name = "NAME")]
     pub(crate) argv0: Option<OsString>,
     /// Size of the main thread's stack in KiB
