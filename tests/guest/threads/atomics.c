@@ -1,5 +1,6 @@
 /* C11 atomics of every size by four threads at once, a lock-free stack and queue, message passing. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -63,19 +64,26 @@ static void *queue(void *arg) {
     return NULL;
 }
 
+/* A turn of a wait for another thread. Where there are more threads than processors, spinning on
+   costs the other one its time slice: after a while, let it run. */
+static void spin_turn(unsigned *turns) {
+    if (++*turns % 1000 == 0) sched_yield();
+}
+
 static int data[2];
 static atomic_int ready[2];
 static void *message(void *arg) {
     long id = (long)arg & 1, bad = 0;
+    unsigned turns = 0;
     if ((long)arg > 1) return NULL;
     for (int i = 1; i <= ROUNDS; i++) {
         if (id == 0) {
             data[0] = i;
             atomic_store_explicit(&ready[0], i, memory_order_release);
-            while (atomic_load_explicit(&ready[1], memory_order_acquire) != i) {}
+            while (atomic_load_explicit(&ready[1], memory_order_acquire) != i) spin_turn(&turns);
             bad += data[1] != i;
         } else {
-            while (atomic_load_explicit(&ready[0], memory_order_acquire) != i) {}
+            while (atomic_load_explicit(&ready[0], memory_order_acquire) != i) spin_turn(&turns);
             bad += data[0] != i;
             data[1] = i;
             atomic_store_explicit(&ready[1], i, memory_order_release);
@@ -89,10 +97,11 @@ static atomic_int flag[2], round_of[2];
 static int missed[2][2000];
 static void *dekker(void *arg) {
     long id = (long)arg;
+    unsigned turns = 0;
     if (id > 1) return NULL;
     for (int i = 0; i < 2000; i++) {
         atomic_store(&round_of[id], i + 1);
-        while (atomic_load(&round_of[!id]) < i + 1) {}
+        while (atomic_load(&round_of[!id]) < i + 1) spin_turn(&turns);
         atomic_store(&flag[id], i + 1);
         missed[id][i] = atomic_load(&flag[!id]) != i + 1;
     }
