@@ -1,0 +1,174 @@
+//! Ends of blocks: through a link cell, through the indirect table, or to the run loop.
+
+use cranelift_assembler_x64::Amode;
+use jib_ir::op::{ExitKind, Op};
+use jib_ir::region::{BlockId, Val};
+use jib_ir::state::slot;
+
+use super::asm::{Alu, Cc, Label, Mem, RAX, RCX, RDX, RSI, i};
+use super::int::Test;
+use super::regs::state;
+use super::{Cold, Quick, TooHard};
+use crate::abi::{self, Tag};
+
+/// Bytes of a link cell and its count-down.
+const CELL_BYTES: u64 = 2 * abi::CELL_BYTES as u64;
+
+impl Quick<'_> {
+    pub(super) fn end_op(&mut self, op: Op, labels: &[Label]) -> Result<(), TooHard> {
+        match op {
+            Op::Jump { to } => self.go(to, labels),
+            Op::Branch { c, then, els } => match self.test(c)? {
+                Test::Known(c) => self.go(if c { then } else { els }, labels),
+                Test::Cc(cc) => {
+                    self.asm.jcc(cc, labels[then.index()]);
+                    self.go(els, labels)
+                }
+            },
+            Op::Exit { pc, kind } => self.exit(pc, kind),
+            Op::ExitInd { addr, kind } => self.exit_indirect(addr, kind),
+            Op::Trap { trap, pc } => {
+                self.leave(pc, abi::encode_trap(trap));
+                Ok(())
+            }
+            Op::Invalidate { addr, len, pc } => {
+                let r = self.gpr(addr)?;
+                self.asm.store(state(abi::INVALIDATE_ADDR), r);
+                self.asm.mov_imm(RAX, len);
+                self.asm.store(state(abi::INVALIDATE_LEN), RAX);
+                self.leave(pc, abi::EXIT_INVALIDATE);
+                Ok(())
+            }
+            _ => Err(TooHard),
+        }
+    }
+
+    /// Goes on at block `to`, which must come later: nothing here looks at exit requests.
+    fn go(&mut self, to: BlockId, labels: &[Label]) -> Result<(), TooHard> {
+        if to.index() <= self.block {
+            return Err(TooHard);
+        }
+        if to.index() != self.block + 1 {
+            self.asm.jmp(labels[to.index()]);
+        }
+        Ok(())
+    }
+
+    /// Returns `code` to the run loop, for guest address `pc`.
+    pub(super) fn leave(&mut self, pc: u64, code: u64) {
+        self.asm.mov_imm(RAX, pc);
+        self.asm.store(Self::pc_place(), RAX);
+        self.asm.mov_imm(RAX, code);
+        self.asm.ret();
+    }
+
+    /// Is the exit one at which loops and calls are counted and requests to leave are seen? Every cycle has a
+    /// backward jump or an indirect exit.
+    fn exit(&mut self, pc: u64, kind: ExitKind) -> Result<(), TooHard> {
+        let cell = self.next_cell();
+        if self.mode_may_change() {
+            self.leave(pc, abi::EXIT_NEXT);
+            return Ok(());
+        }
+        let start = self.region.blocks[0].pc;
+        let backward = pc <= self.region.blocks[self.block].pc.max(start);
+        self.asm.mov_imm(RSI, pc);
+        if backward {
+            self.poll();
+        }
+        self.asm.mov_imm(RDX, cell);
+        if backward || matches!(kind, ExitKind::Call { .. }) {
+            self.count();
+        }
+        self.asm.jmp_mem(RDX, 0);
+        Ok(())
+    }
+
+    fn exit_indirect(&mut self, addr: Val, kind: ExitKind) -> Result<(), TooHard> {
+        let cell = self.next_cell();
+        let r = self.gpr(addr)?;
+        self.asm.mov(true, RSI, r);
+        if self.mode_may_change() {
+            self.asm.store(Self::pc_place(), RSI);
+            self.asm.mov_imm(RAX, abi::EXIT_NEXT);
+            self.asm.ret();
+            return Ok(());
+        }
+        self.poll();
+        if kind != ExitKind::Ret {
+            self.asm.mov_imm(RDX, cell);
+            self.count();
+        }
+        self.asm.load(RAX, state(abi::TABLE));
+        self.asm.mov(false, RCX, RSI);
+        self.asm.alu_imm(Alu::And, false, RCX, ((abi::TABLE_ENTRIES - 1) << 2) as i32);
+        self.asm.shift_imm(super::asm::Shift::Shl, false, RCX, 2);
+        self.asm.alu(Alu::Add, true, RAX, RCX);
+        let wanted = match Tag::mode_bits(self.region.key.mode) {
+            0 => RSI,
+            mode => {
+                self.asm.mov_imm(RCX, mode);
+                self.asm.alu(Alu::Xor, true, RCX, RSI);
+                RCX
+            }
+        };
+        i!(self.asm, cmpq_mr, Amode::from(Mem::at(RAX, 0)), wanted);
+        let from = self.asm.label();
+        self.asm.jcc(Cc::Ne, from);
+        self.cold.push(Cold::LeaveAt { from, code: abi::EXIT_NEXT, cell: false });
+        self.asm.jmp_mem(RAX, 8);
+        Ok(())
+    }
+
+    fn next_cell(&mut self) -> u64 {
+        self.exits += 1;
+        self.cells + (self.exits - 1) * CELL_BYTES
+    }
+
+    /// Leaves for the pc in RSI if asked to.
+    fn poll(&mut self) {
+        i!(self.asm, cmpq_mi_sxb, Amode::from(state(slot::EXIT_REQUEST.offset())), 0_i8);
+        let from = self.asm.label();
+        self.asm.jcc(Cc::Ne, from);
+        self.cold.push(Cold::LeaveAt { from, code: abi::EXIT_INTERRUPT, cell: false });
+    }
+
+    /// Counts down next to the cell in RDX, and leaves for the pc in RSI at the end.
+    fn count(&mut self) {
+        i!(self.asm, subq_mi_sxb, Amode::from(Mem::at(RDX, 8)), 1_i8);
+        let from = self.asm.label();
+        self.asm.jcc(Cc::S, from);
+        self.cold.push(Cold::LeaveAt { from, code: abi::EXIT_HOT, cell: true });
+    }
+
+    /// A helper or a write to FPCR may have changed the mode, so that the pc alone does not tell where to go.
+    fn mode_may_change(&self) -> bool {
+        // What an exit block does follows the block that led to it.
+        self.region.ops.iter().any(|op| match op {
+            Op::Call { .. } => true,
+            Op::Set { slot, .. } => *slot == slot::FPCR,
+            _ => false,
+        })
+    }
+
+    /// Emits what was put out of the way.
+    pub(super) fn cold_code(&mut self) {
+        for cold in std::mem::take(self.cold) {
+            match cold {
+                Cold::Leave { from, pc, code } => {
+                    self.asm.bind(from);
+                    self.leave(pc, code);
+                }
+                Cold::LeaveAt { from, code, cell } => {
+                    self.asm.bind(from);
+                    self.asm.store(Self::pc_place(), RSI);
+                    if cell {
+                        self.asm.store(state(abi::LINK), RDX);
+                    }
+                    self.asm.mov_imm(RAX, code);
+                    self.asm.ret();
+                }
+            }
+        }
+    }
+}

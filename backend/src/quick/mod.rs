@@ -1,0 +1,243 @@
+//! The quick tier: one pass from a block's IR to x86-64, without optimisation and without waiting.
+//!
+//! What runs a few times is translated here; what turns out to be hot goes on to Cranelift. The code has the same
+//! entry, exits and link cells as compiled regions, so that both link to each other.
+//!
+//! State is written through (see [`regs`]), so it is exact at every guest instruction: a fault goes back to the
+//! instruction that met it. Ops without a template here call the evaluator, as everywhere.
+//!
+//! Next to each link cell lies a count-down that exits by calls and backward jumps decrement. When it runs out, the
+//! code leaves with [`crate::abi::EXIT_HOT`], and the run loop credits the target.
+
+mod asm;
+mod call;
+mod exit;
+mod flags;
+mod int;
+mod memory;
+mod regs;
+mod vector;
+mod vector_int;
+
+use std::sync::atomic::AtomicU64;
+
+use jib_ir::op::{Effect, Op};
+use jib_ir::region::{Key, Region, Val};
+use jib_ir::runtime::Helper;
+use jib_ir::state::slot;
+use jib_ir::ty::Ty;
+
+use crate::abi::HostFeatures;
+use crate::code_memory::FaultTable;
+use crate::compile::Code;
+use asm::{Asm, Label, Mem, RBP, RDI};
+use regs::{Loc, Registers, Value};
+
+/// RBP points this far into the state, so that the general registers have short displacements.
+const BIAS: i32 = 128;
+
+/// The block wants more registers than there are: it stays with the other executors.
+#[derive(Debug)]
+struct TooHard;
+
+/// The emitter with its reusable memory.
+pub(crate) struct QuickCompiler {
+    host: HostFeatures,
+    helpers: &'static [Helper],
+    asm: Asm,
+    vals: Vec<Value>,
+    regs: Box<Registers>,
+    cold: Vec<Cold>,
+}
+
+/// Code out of the way, emitted after the rest.
+enum Cold {
+    /// Leaves with a code, state exact for the pc.
+    Leave { from: Label, pc: u64, code: u64 },
+    /// Leaves with a code, state exact for the pc in RSI; RDX may be a link cell to note.
+    LeaveAt { from: Label, code: u64, cell: bool },
+}
+
+/// A block being translated.
+struct Quick<'a> {
+    region: &'a Region,
+    host: &'a HostFeatures,
+    helpers: &'static [Helper],
+    asm: &'a mut Asm,
+    vals: &'a mut Vec<Value>,
+    regs: &'a mut Registers,
+    cold: &'a mut Vec<Cold>,
+    /// Ops passed to the evaluator by address.
+    #[expect(clippy::vec_box, reason = "the code holds their addresses")]
+    ops: Vec<Box<Op>>,
+    faults: Vec<(u32, u64)>,
+    /// Address of the first link cell.
+    cells: u64,
+    /// Direct and indirect exits so far.
+    exits: u64,
+    /// The op being emitted.
+    at: u32,
+    /// First op of the block being emitted.
+    block_start: u32,
+    /// The block being emitted.
+    block: usize,
+    /// Guest address of the instruction being emitted.
+    pc: u64,
+    /// FP ops may run on the host's FPU: FPCR is at its reset value.
+    native_fp: bool,
+}
+
+impl QuickCompiler {
+    /// An emitter, unless the host lacks SSE4.1.
+    pub(crate) fn new(helpers: &'static [Helper]) -> Option<QuickCompiler> {
+        let host = HostFeatures::detect();
+        host.sse41.then(|| QuickCompiler {
+            host,
+            helpers,
+            asm: Asm::default(),
+            vals: Vec::new(),
+            regs: Box::default(),
+            cold: Vec::new(),
+        })
+    }
+
+    /// Translates `region`, blocks without loops between them; its cells first hold `stub`. `None` if it is too hard.
+    pub(crate) fn compile(&mut self, region: &Region, stub: u64) -> Option<Code> {
+        let exits = region.ops.iter().filter(|op| matches!(op, Op::Exit { .. } | Op::ExitInd { .. })).count();
+        let cells: Box<[AtomicU64]> =
+            (0..2 * exits).map(|n| AtomicU64::new(if n % 2 == 0 { stub } else { FIRST_COUNT })).collect();
+        self.asm.clear();
+        self.cold.clear();
+        let mut quick = Quick {
+            region,
+            host: &self.host,
+            helpers: self.helpers,
+            asm: &mut self.asm,
+            vals: &mut self.vals,
+            regs: &mut self.regs,
+            cold: &mut self.cold,
+            ops: Vec::new(),
+            faults: Vec::new(),
+            cells: cells.as_ptr() as u64,
+            exits: 0,
+            at: 0,
+            block_start: 0,
+            block: 0,
+            pc: region.key.pc,
+            native_fp: region.key.mode & Key::FPCR_SET == 0,
+        };
+        quick.emit().ok()?;
+        let (ops, points) = (quick.ops, quick.faults);
+        let bytes = self.asm.finish().to_vec();
+        Some(Code { bytes, faults: Box::new(FaultTable { points }), cells, ops })
+    }
+}
+
+/// Uses of an exit before its target is looked at for the first time, and between looks.
+pub(crate) const FIRST_COUNT: u64 = 64;
+/// Uses of an exit whose target is optimised already, or about to be.
+pub(crate) const NO_COUNT: u64 = i64::MAX as u64;
+
+impl Quick<'_> {
+    fn emit(&mut self) -> Result<(), TooHard> {
+        self.find_uses();
+        self.asm.lea(RBP, Mem::at(RDI, BIAS));
+        let labels: Vec<Label> = (0..self.region.blocks.len()).map(|_| self.asm.label()).collect();
+        let mut mark = 0;
+        for (b, block) in self.region.blocks.iter().enumerate() {
+            self.asm.bind(labels[b]);
+            self.regs.clear();
+            (self.block, self.block_start) = (b, block.ops.start);
+            for i in block.ops.clone() {
+                self.at = i;
+                while let Some(m) = self.region.marks.get(mark).filter(|m| m.op <= i) {
+                    self.pc = m.pc;
+                    mark += 1;
+                }
+                self.regs.unlock();
+                self.op(self.region.ops[i as usize], &labels)?;
+            }
+        }
+        self.cold_code();
+        Ok(())
+    }
+
+    /// Finds the last use of each value.
+    fn find_uses(&mut self) {
+        self.vals.clear();
+        self.vals.resize(self.region.ops.len(), Value { loc: Loc::Lazy, last_use: 0, clean: false });
+        for (i, op) in self.region.ops.iter().enumerate() {
+            op.for_each_arg(&mut |v| self.vals[v.index()].last_use = i as u32);
+        }
+    }
+
+    /// The type of value `v`.
+    fn ty(&self, v: Val) -> Option<Ty> {
+        self.region.ops[v.index()].ty()
+    }
+
+    /// The constant that `v` is.
+    fn imm(&self, v: Val) -> Option<u64> {
+        match self.region.ops[v.index()] {
+            Op::Imm { v, .. } => Some(v),
+            _ => None,
+        }
+    }
+
+    /// The constant that `v` is, if it fits an instruction that sign-extends it (`wide`) or takes 32 bits.
+    fn small_imm(&self, v: Val, wide: bool) -> Option<i32> {
+        let v = self.imm(v)?;
+        if wide { i32::try_from(v as i64).ok() } else { Some(v as i32) }
+    }
+
+    fn op(&mut self, op: Op, labels: &[Label]) -> Result<(), TooHard> {
+        if op.effect() == Effect::Pure && self.vals[self.at as usize].last_use == 0 {
+            return Ok(());
+        }
+        match op {
+            Op::Imm { .. } | Op::VImm { .. } => Ok(()),
+            Op::Get { ty, slot } => self.get(ty, slot),
+            Op::Set { ty, slot, v } => self.set(ty, slot, v),
+            Op::Bin { .. }
+            | Op::Un { .. }
+            | Op::Ext { .. }
+            | Op::Cmp { .. }
+            | Op::TestBit { .. }
+            | Op::BNot { .. }
+            | Op::BAnd { .. }
+            | Op::FromBool { .. }
+            | Op::Select { .. } => self.int_op(op),
+            Op::Flags { .. }
+            | Op::FlagsAdc { .. }
+            | Op::FlagsLogic { .. }
+            | Op::FlagsPack { .. }
+            | Op::FlagsUnpack { .. }
+            | Op::Cond { .. } => self.flags_op(op),
+            Op::Load { .. }
+            | Op::Store { .. }
+            | Op::Rmw { .. }
+            | Op::Cas { .. }
+            | Op::CasIf { .. }
+            | Op::CheckAlign { .. }
+            | Op::Fence { .. } => {
+                self.note_fault_point();
+                self.memory_op(op)
+            }
+            Op::Call { helper, a, b, c, d } => self.call_helper(helper, [a, b, c, d]),
+            _ if op.effect() == Effect::End => self.end_op(op, labels),
+            _ => self.vector_op(op),
+        }
+    }
+
+    /// What is emitted from now on faults at the instruction being emitted.
+    fn note_fault_point(&mut self) {
+        if self.faults.last().is_none_or(|f| f.1 != self.pc) {
+            self.faults.push((self.asm.offset(), self.pc));
+        }
+    }
+
+    /// Slots that hold what the code itself looks at.
+    const fn pc_place() -> Mem {
+        regs::state(slot::PC.offset())
+    }
+}
