@@ -88,18 +88,51 @@ pub struct Translation {
     pub private: bool,
 }
 
+/// Where translations larger than a page lie: a page in there may have been found in any of many entries.
+#[derive(Default, Debug)]
+pub struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    /// Adds the translation of `1 << shift` bytes around `address`.
+    pub fn add(&mut self, address: u64, shift: u32) {
+        let first = (address & VA_MASK) >> shift << shift;
+        let last = first + ((1 << shift) - 1);
+        if self.0.iter().any(|r| r.0 <= first && last <= r.1) {
+            return;
+        }
+        self.0.push((first, last));
+        if self.0.len() > LARGE {
+            // Too many to tell apart: one range over all that are in the same half.
+            let upper = |r: &(u64, u64)| r.0 >> 55 != 0;
+            let (high, low): (Vec<_>, Vec<_>) = self.0.drain(..).partition(upper);
+            let join = |rs: Vec<(u64, u64)>| rs.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+            self.0.extend([join(high), join(low)].into_iter().flatten());
+        }
+    }
+
+    /// May `address` lie in one?
+    pub fn contains(&self, address: u64) -> bool {
+        let address = address & VA_MASK;
+        self.0.iter().any(|r| (r.0..=r.1).contains(&address))
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// One table.
 pub struct Table {
     entries: Box<[Entry]>,
-    /// First and last byte of translations larger than a page, bits 63:56 clear.
-    large: Vec<(u64, u64)>,
+    large: Ranges,
     private: bool,
 }
 
 impl Default for Table {
     fn default() -> Self {
         let empty = || Entry { read: EMPTY.into(), write: EMPTY.into(), addend: 0.into(), about: 0.into() };
-        Table { entries: (0..ENTRIES).map(|_| empty()).collect(), large: Vec::new(), private: false }
+        Table { entries: (0..ENTRIES).map(|_| empty()).collect(), large: Ranges::default(), private: false }
     }
 }
 
@@ -124,23 +157,7 @@ impl Table {
         entry.write.store(if t.write { page } else { EMPTY }, Relaxed);
         self.private |= t.private;
         if t.shift > PAGE_SHIFT {
-            self.note_large(page & VA_MASK, t.shift);
-        }
-    }
-
-    fn note_large(&mut self, page: u64, shift: u32) {
-        let first = page >> shift << shift;
-        let last = first + ((1 << shift) - 1);
-        if self.large.iter().any(|r| r.0 <= first && last <= r.1) {
-            return;
-        }
-        self.large.push((first, last));
-        if self.large.len() > LARGE {
-            // Too many to tell apart: one range over all that are in the same half.
-            let upper = |r: &(u64, u64)| r.0 >> 55 != 0;
-            let (high, low): (Vec<_>, Vec<_>) = self.large.drain(..).partition(upper);
-            let join = |rs: Vec<(u64, u64)>| rs.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-            self.large.extend([join(high), join(low)].into_iter().flatten());
+            self.large.add(page, t.shift);
         }
     }
 
@@ -163,7 +180,7 @@ impl Table {
     /// Drops translations of the page at `address`, in whatever larger translation it was found.
     pub fn flush_page(&mut self, address: u64) {
         let address = address & VA_MASK;
-        if self.large.iter().any(|r| (r.0..=r.1).contains(&address)) {
+        if self.large.contains(address) {
             for entry in &self.entries {
                 let shift = entry.about.load(Relaxed) & 0xff;
                 if entry.page().is_some_and(|p| (p & VA_MASK) >> shift == address >> shift) {
@@ -239,7 +256,7 @@ mod tests {
         for n in 0..20u64 {
             t.fill(&Translation { shift: 21, ..page(n << 30 | 1 << 12, 0x7000_0000) });
         }
-        assert!(t.large.len() <= LARGE);
+        assert!(t.large.0.len() <= LARGE);
         t.flush_page(19 << 30);
         assert_eq!(t.find(19 << 30 | 1 << 12, 1, false), None);
     }

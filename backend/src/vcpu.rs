@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use jib_ir::guest::Guest;
 use jib_ir::interp::{self, Scratch};
-use jib_ir::region::{BlockId, Key};
+use jib_ir::region::BlockId;
 use jib_ir::runtime::{Exit, Location, Runtime};
 use jib_ir::state::State;
 
