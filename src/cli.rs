@@ -244,6 +244,8 @@ pub(crate) struct BootArgs {
     /// Tell what is used, and what the guest asks for in vain
     #[arg(short, long)]
     pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
     /// Run this in the guest instead of a shell; its exit code is jib's
     #[arg(last = true, value_name = "CMD [ARGS]")]
     pub(crate) command: Vec<OsString>,
@@ -265,6 +267,7 @@ impl BootArgs {
             gic: if self.gic == 2 { Version::V2 } else { Version::V3 },
             net: !self.no_net,
             timeout: self.timeout.map(Duration::from_secs),
+            engine: self.engine.options(),
             stats: self.stats,
             verbose: self.verbose,
             command: self.command.clone(),

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use jib_ir::eval::{self, FpEnv};
 use jib_ir::op::{Op, Trap};
 use jib_ir::region::Key;
-use jib_ir::runtime::{Exit, Helper, Runtime, Wait};
+use jib_ir::runtime::{Access, Exit, Helper, Runtime, Wait};
 use jib_ir::state::{FlagsKind, Slot, State, slot};
 use jib_ir::ty::Size;
 
@@ -30,6 +30,14 @@ pub(crate) const HOST_RSP: i32 = word(2);
 pub(crate) const INVALIDATE_ADDR: i32 = word(3);
 /// Its length.
 pub(crate) const INVALIDATE_LEN: i32 = word(4);
+/// Address of the table of [`crate::tlb`].
+pub(crate) const TLB: i32 = word(10);
+/// The one with the rights of the least privileged level.
+pub(crate) const TLB_UNPRIVILEGED: i32 = word(11);
+/// What [`tlb_miss`] found: a host address, or 0.
+pub(crate) const TLB_FOUND: i32 = word(12);
+const TLB_INDEX: usize = index(10);
+const TLB_FOUND_INDEX: usize = index(12);
 const TABLE_INDEX: usize = index(0);
 const LINK_INDEX: usize = index(1);
 const INVALIDATE_INDEX: usize = index(3);
@@ -120,6 +128,11 @@ pub(crate) const fn decode_trap(code: u64) -> Exit {
 /// Points the state at the thread's indirect table.
 pub(crate) fn set_table(state: &mut State, table: &[AtomicU64]) {
     state.0[TABLE_INDEX] = table.as_ptr() as u64;
+}
+/// Points the state at the tables of [`crate::tlb`].
+pub(crate) fn set_tlb(state: &mut State, tlb: u64, unprivileged: u64) {
+    state.0[TLB_INDEX] = tlb;
+    state.0[TLB_INDEX + 1] = unprivileged;
 }
 /// The cell of an [`EXIT_LINK`].
 pub(crate) fn link_cell(state: &State) -> u64 {
@@ -248,6 +261,27 @@ unsafe extern "sysv64" fn evaluate(state: *mut State, op: *const Op) {
     s.0[slot::FPSR.0 as usize] |= u64::from(env.fpsr);
 }
 
+/// What [`tlb_miss`] is asked, packed into a word.
+pub(crate) const fn encode_access(write: bool, size: Size, unprivileged: bool) -> u64 {
+    write as u64 | (unprivileged as u64) << 1 | size.bytes() << 8
+}
+
+/// Asks the runtime for the host address of an access that missed the table; leaves it in [`TLB_FOUND`].
+unsafe extern "sysv64" fn tlb_miss(state: *mut State, address: u64, info: u64) {
+    // SAFETY: compiled code passes its own thread's state.
+    let rt = unsafe { runtime(state) };
+    let access = if info & 1 != 0 { Access::Write } else { Access::Read };
+    let size = Size::ALL[(info >> 8).max(1).ilog2() as usize];
+    let host = rt.host_address(access, size, address, info & 2 != 0);
+    // SAFETY: as above; the runtime does not reach the state.
+    unsafe { (&mut (*state).0)[TLB_FOUND_INDEX] = host.unwrap_or(0) };
+}
+
+/// Address of [`tlb_miss`] behind a stub that preserves every register.
+pub(crate) fn tlb_miss_preserving() -> usize {
+    jib_tlb_miss_preserving as *const () as usize
+}
+
 /// Address of [`evaluate`] behind a stub that preserves every register.
 pub(crate) fn evaluate_preserving() -> usize {
     jib_evaluate_preserving as *const () as usize
@@ -256,16 +290,20 @@ pub(crate) fn evaluate_preserving() -> usize {
 unsafe extern "sysv64" {
     /// Takes what [`evaluate`] takes.
     fn jib_evaluate_preserving();
+    /// Takes what [`tlb_miss`] takes.
+    fn jib_tlb_miss_preserving();
 }
 
 // The whole caller-saved set; the stack is aligned by hand, for it is called from any depth.
-std::arch::global_asm!(
+macro_rules! preserving {
+    ($name:literal, $function:path) => {
+        std::arch::global_asm!(
     ".text",
     ".p2align 4",
-    ".globl jib_evaluate_preserving",
-    ".hidden jib_evaluate_preserving",
-    ".type jib_evaluate_preserving,@function",
-    "jib_evaluate_preserving:",
+    concat!(".globl ", $name),
+    concat!(".hidden ", $name),
+    concat!(".type ", $name, ",@function"),
+    concat!($name, ":"),
     "push rbp",
     "mov rbp, rsp",
     "push rax",
@@ -295,7 +333,7 @@ std::arch::global_asm!(
     "movups [rsp + 208], xmm13",
     "movups [rsp + 224], xmm14",
     "movups [rsp + 240], xmm15",
-    "call {evaluate}",
+    "call {function}",
     "movups xmm0, [rsp]",
     "movups xmm1, [rsp + 16]",
     "movups xmm2, [rsp + 32]",
@@ -324,9 +362,14 @@ std::arch::global_asm!(
     "pop rax",
     "pop rbp",
     "ret",
-    ".size jib_evaluate_preserving, . - jib_evaluate_preserving",
-    evaluate = sym evaluate,
-);
+    concat!(".size ", $name, ", . - ", $name),
+    function = sym $function,
+        );
+    };
+}
+
+preserving!("jib_evaluate_preserving", evaluate);
+preserving!("jib_tlb_miss_preserving", tlb_miss);
 
 /// What the host's processor can do beyond the x86-64 baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

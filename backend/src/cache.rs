@@ -17,11 +17,18 @@ use crate::compile::Code;
 use crate::perf::PerfMap;
 
 /// Guest pages by which translations are found again.
-const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
+
+/// What a translation is of: a key and, where addresses are translated, the physical page of its code (else 0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct At {
+    pub(crate) key: Key,
+    pub(crate) page: u64,
+}
 
 /// One guest address in one mode: its interpretable block and its code, if any.
 pub(crate) struct Unit {
-    pub(crate) key: Key,
+    pub(crate) at: At,
     /// The single block for the interpreter, lifted when first wanted.
     pub(crate) block: OnceLock<Region>,
     /// Address of compiled code, or 0.
@@ -35,9 +42,9 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    fn new(key: Key) -> Arc<Unit> {
+    fn new(at: At) -> Arc<Unit> {
         Arc::new(Unit {
-            key,
+            at,
             block: OnceLock::new(),
             code: AtomicU64::new(0),
             runs: AtomicU32::new(0),
@@ -51,32 +58,69 @@ impl Unit {
 pub(crate) struct Thread {
     /// The epoch at which the thread entered compiled code, or [`OUTSIDE`].
     pub(crate) inside_since: AtomicU64,
-    /// Pairs of tag and code address, searched by compiled code at indirect exits. Its own thread fills it;
-    /// others only clear entries.
-    pub(crate) table: Box<[AtomicU64]>,
+    /// Searched by compiled code at indirect exits; which one, its own thread decides.
+    pub(crate) tables: Box<[Table]>,
+}
+
+/// Pairs of tag and code address. The owning thread fills it; others only clear entries.
+pub(crate) struct Table {
+    pub(crate) words: Box<[AtomicU64]>,
+    /// Tags hold the mode: the table serves all modes.
+    tagged: bool,
 }
 
 /// The thread is not inside compiled code.
 pub(crate) const OUTSIDE: u64 = u64::MAX;
 
 impl Thread {
-    pub(crate) fn new() -> Arc<Thread> {
-        let table = (0..TABLE_ENTRIES * 2).map(|i| AtomicU64::new(if i % 2 == 0 { Tag::EMPTY } else { 0 })).collect();
-        Arc::new(Thread { inside_since: AtomicU64::new(OUTSIDE), table })
-    }
-
-    /// Makes indirect exits find `code` for `key`.
-    pub(crate) fn fill(&self, key: Key, code: u64) {
-        let at = 2 * Tag::slot(key);
-        // Nobody may see the new tag with the old address.
-        self.table[at].store(Tag::EMPTY, Ordering::Release);
-        self.table[at + 1].store(code, Ordering::Release);
-        self.table[at].store(Tag::of(key), Ordering::Release);
+    /// A thread with `tables` tables, `tagged` by mode or not.
+    pub(crate) fn new(tables: usize, tagged: bool) -> Arc<Thread> {
+        let tables = (0..tables).map(|_| Table::new(tagged)).collect();
+        Arc::new(Thread { inside_since: AtomicU64::new(OUTSIDE), tables })
     }
 
     fn clear(&self, key: Key) {
-        let tag = &self.table[2 * Tag::slot(key)];
-        let _ = tag.compare_exchange(Tag::of(key), Tag::EMPTY, Ordering::AcqRel, Ordering::Relaxed);
+        self.tables.iter().for_each(|t| t.clear(key));
+    }
+}
+
+impl Table {
+    fn new(tagged: bool) -> Table {
+        let words = (0..TABLE_ENTRIES * 2).map(|i| AtomicU64::new(if i % 2 == 0 { Tag::EMPTY } else { 0 })).collect();
+        Table { words, tagged }
+    }
+
+    fn tag(&self, key: Key) -> u64 {
+        if self.tagged { Tag::of(key) } else { key.pc }
+    }
+
+    /// Makes indirect exits find `code` for the key of `unit`, unless the unit has lost it meanwhile.
+    pub(crate) fn fill(&self, unit: &Unit, code: u64) {
+        let key = unit.at.key;
+        let at = 2 * Tag::slot(key);
+        if self.words[at].load(Ordering::Relaxed) == self.tag(key)
+            && self.words[at + 1].load(Ordering::Relaxed) == code
+        {
+            return;
+        }
+        // Nobody may see the new tag with the old address.
+        self.words[at].store(Tag::EMPTY, Ordering::Release);
+        self.words[at + 1].store(code, Ordering::Release);
+        self.words[at].store(self.tag(key), Ordering::SeqCst);
+        // Who takes code away clears the unit first and tables then.
+        if unit.code.load(Ordering::SeqCst) != code {
+            self.clear(key);
+        }
+    }
+
+    fn clear(&self, key: Key) {
+        let tag = &self.words[2 * Tag::slot(key)];
+        let _ = tag.compare_exchange(self.tag(key), Tag::EMPTY, Ordering::SeqCst, Ordering::Relaxed);
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear_all(&self) {
+        self.words.iter().step_by(2).for_each(|tag| tag.store(Tag::EMPTY, Ordering::Release));
     }
 }
 
@@ -84,8 +128,10 @@ impl Thread {
 struct Compiled {
     /// Guest bytes it was made from.
     ranges: Vec<Range<u64>>,
-    /// Keys whose unit may point here.
-    keys: Vec<Key>,
+    /// Units that may point here.
+    units: Vec<At>,
+    /// Guest address of the page that the code lies in, as it was seen when compiled.
+    virtual_page: u64,
     address: u64,
     code: Code,
     /// Cells of other regions that lead here: region id and cell number.
@@ -94,10 +140,12 @@ struct Compiled {
 
 /// See the module documentation.
 pub(crate) struct Cache {
-    units: HashMap<Key, Arc<Unit>>,
-    unit_pages: HashMap<u64, Vec<Key>>,
+    units: HashMap<At, Arc<Unit>>,
+    unit_pages: HashMap<u64, Vec<At>>,
     regions: HashMap<u64, Compiled>,
     region_pages: HashMap<u64, Vec<u64>>,
+    /// Regions by the guest address of their page, where that is not the address they are invalidated by.
+    by_virtual_page: Option<HashMap<u64, Vec<u64>>>,
     /// Region of each code address.
     by_code: HashMap<u64, u64>,
     /// Region of each cell array, by its address.
@@ -131,12 +179,13 @@ pub(crate) struct Cache {
 pub(crate) struct Lift(usize);
 
 impl Cache {
-    pub(crate) fn new(memory: CodeMemory, stub: u64, epoch: Arc<AtomicU64>) -> Cache {
+    pub(crate) fn new(memory: CodeMemory, stub: u64, epoch: Arc<AtomicU64>, paged: bool) -> Cache {
         Cache {
             units: HashMap::new(),
             unit_pages: HashMap::new(),
             regions: HashMap::new(),
             region_pages: HashMap::new(),
+            by_virtual_page: paged.then(HashMap::new),
             by_code: HashMap::new(),
             by_cell: BTreeMap::new(),
             next_id: 0,
@@ -183,9 +232,9 @@ impl Cache {
         }
     }
 
-    /// The unit of `key`, made if need be.
-    pub(crate) fn unit(&mut self, key: Key) -> Arc<Unit> {
-        self.units.entry(key).or_insert_with(|| Unit::new(key)).clone()
+    /// The unit of `at`, made if need be.
+    pub(crate) fn unit(&mut self, at: At) -> Arc<Unit> {
+        self.units.entry(at).or_insert_with(|| Unit::new(at)).clone()
     }
 
     /// Puts `unit` among those to be compiled.
@@ -224,14 +273,14 @@ impl Cache {
             return false;
         }
         for page in pages(&region.code) {
-            self.unit_pages.entry(page).or_default().push(unit.key);
+            self.unit_pages.entry(page).or_default().push(unit.at);
         }
         let _ = unit.block.set(region);
         true
     }
 
-    /// Takes `code` of `region` into the cache. False if there is no room now.
-    pub(crate) fn publish(&mut self, region: &Region, code: Code) -> bool {
+    /// Takes `code` of `region`, whose code lies in physical page `page`, into the cache. False if there is no room now.
+    pub(crate) fn publish(&mut self, region: &Region, page: u64, code: Code) -> bool {
         if self.closed {
             return false;
         }
@@ -244,20 +293,25 @@ impl Cache {
         for page in pages(&region.code) {
             self.region_pages.entry(page).or_default().push(id);
         }
-        let mut keys = Vec::with_capacity(region.entries.len());
+        let mut units = Vec::with_capacity(region.entries.len());
         for e in &region.entries {
             let key = Key { pc: region.blocks[e.index()].pc, mode: region.key.mode };
-            let unit = self.unit(key);
+            let unit = self.unit(At { key, page });
             if key == region.key || unit.code.load(Ordering::Relaxed) == 0 {
                 unit.code.store(address, Ordering::Release);
-                keys.push(key);
+                units.push(unit.at);
             }
+        }
+        let virtual_page = region.key.pc / PAGE;
+        if let Some(pages) = &mut self.by_virtual_page {
+            pages.entry(virtual_page).or_default().push(id);
         }
         self.by_code.insert(address, id);
         if !code.cells.is_empty() {
             self.by_cell.insert(code.cells.as_ptr() as u64, id);
         }
-        let compiled = Compiled { ranges: region.code.clone(), keys, address, code, incoming: Vec::new() };
+        let ranges = region.code.clone();
+        let compiled = Compiled { ranges, units, virtual_page, address, code, incoming: Vec::new() };
         self.regions.insert(id, compiled);
         true
     }
@@ -282,10 +336,10 @@ impl Cache {
         self.memory.add(&code.bytes, &*code.faults)
     }
 
-    /// Makes the exit behind cell address `cell` go straight to `key`, if both are alive.
-    pub(crate) fn link(&mut self, cell: u64, key: Key) {
+    /// Makes the exit behind cell address `cell` go straight to `at`, if both are alive.
+    pub(crate) fn link(&mut self, cell: u64, at: At) {
         let Some((&base, &from)) = self.by_cell.range(..=cell).next_back() else { return };
-        let Some(code) = self.units.get(&key).map(|u| u.code.load(Ordering::Relaxed)).filter(|c| *c != 0) else {
+        let Some(code) = self.units.get(&at).map(|u| u.code.load(Ordering::Relaxed)).filter(|c| *c != 0) else {
             return;
         };
         let Some(&to) = self.by_code.get(&code) else { return };
@@ -301,8 +355,8 @@ impl Cache {
     /// Unlinks region `id` from everything that leads to it, and keeps it until no thread can be inside.
     fn retire(&mut self, id: u64) {
         let Some(dead) = self.regions.remove(&id) else { return };
-        for key in &dead.keys {
-            if let Some(unit) = self.units.get(key)
+        for at in &dead.units {
+            if let Some(unit) = self.units.get(at)
                 && unit.code.load(Ordering::Relaxed) == dead.address
             {
                 unit.code.store(0, Ordering::SeqCst);
@@ -310,8 +364,13 @@ impl Cache {
                 unit.queued.store(false, Ordering::Relaxed);
             }
             for thread in &self.threads {
-                thread.clear(*key);
+                thread.clear(at.key);
             }
+        }
+        if let Some(pages) = &mut self.by_virtual_page
+            && let Some(ids) = pages.get_mut(&dead.virtual_page)
+        {
+            ids.retain(|i| *i != id);
         }
         for (from, number) in &dead.incoming {
             if let Some(region) = self.regions.get(from) {
@@ -350,18 +409,18 @@ impl Cache {
                     dead_regions.push(*id);
                 }
             }
-            if let Some(keys) = self.unit_pages.get_mut(&page) {
-                keys.retain(|key| {
+            if let Some(units) = self.unit_pages.get_mut(&page) {
+                units.retain(|at| {
                     let hit = self
                         .units
-                        .get(key)
+                        .get(at)
                         .is_none_or(|u| u.block.get().is_none_or(|b| b.code.iter().any(|r| overlap(r, &range))));
                     if hit {
-                        dead_units.push(*key);
+                        dead_units.push(*at);
                     }
                     !hit
                 });
-                if keys.is_empty() {
+                if units.is_empty() {
                     self.unit_pages.remove(&page);
                 }
             }
@@ -370,8 +429,8 @@ impl Cache {
         for id in dead_regions {
             self.retire(id);
         }
-        for key in dead_units {
-            self.kill_unit(key);
+        for at in dead_units {
+            self.kill_unit(at);
         }
         self.collect();
     }
@@ -400,13 +459,35 @@ impl Cache {
 
     /// A unit that is entered by code still alive (a region elsewhere that does not contain the changed bytes cannot
     /// have it as an entry) goes with its block.
-    fn kill_unit(&mut self, key: Key) {
-        if let Some(unit) = self.units.remove(&key) {
+    fn kill_unit(&mut self, at: At) {
+        if let Some(unit) = self.units.remove(&at) {
             unit.dead.store(true, Ordering::SeqCst);
             unit.code.store(0, Ordering::SeqCst);
             for thread in &self.threads {
-                thread.clear(key);
+                thread.clear(at.key);
             }
+        }
+    }
+
+    /// Undoes all links from other pages to code in the page at guest address `page * PAGE`: it may be mapped
+    /// elsewhere now.
+    pub(crate) fn unlink_virtual_page(&mut self, page: u64) {
+        let Some(ids) = self.by_virtual_page.as_ref().and_then(|pages| pages.get(&page)) else { return };
+        for id in ids.clone() {
+            let Some(target) = self.regions.get_mut(&id) else { continue };
+            for (from, number) in std::mem::take(&mut target.incoming) {
+                if let Some(region) = self.regions.get(&from) {
+                    region.code.cells[number].store(self.stub, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+
+    /// Undoes all links between pages.
+    pub(crate) fn unlink_all(&mut self) {
+        let pages: Vec<u64> = self.by_virtual_page.iter().flat_map(|pages| pages.keys().copied()).collect();
+        for page in pages {
+            self.unlink_virtual_page(page);
         }
     }
 

@@ -14,7 +14,7 @@ use jib_ir::runtime::Helper;
 use crate::abi::HostFeatures;
 use crate::code_memory::FaultTable;
 use crate::lower::{self, Env};
-use crate::options::{Error, Options};
+use crate::options::{Error, Memory, Options};
 
 /// Compiled code and what it leans on, all of which must live as long as the code.
 pub(crate) struct Code {
@@ -36,6 +36,7 @@ pub(crate) struct Compiler {
     builder: FunctionBuilderContext,
     host: HostFeatures,
     helpers: &'static [Helper],
+    table: bool,
 }
 
 impl Compiler {
@@ -48,6 +49,7 @@ impl Compiler {
             builder: FunctionBuilderContext::new(),
             host,
             helpers,
+            table: options.memory == Memory::Table,
         })
     }
 
@@ -85,7 +87,7 @@ impl Compiler {
 
     fn lower(&mut self, region: &Region, cells: &[AtomicU64]) -> lower::Lowered {
         self.ctx.clear();
-        let env = Env { host: &self.host, cells: cells.as_ptr() as usize, helpers: self.helpers };
+        let env = Env { host: &self.host, cells: cells.as_ptr() as usize, helpers: self.helpers, table: self.table };
         let frontend = self.isa.frontend_config();
         lower::lower(region, &env, &mut self.ctx.func, &mut self.builder, frontend)
     }

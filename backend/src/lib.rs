@@ -14,7 +14,7 @@
 //! Guest state is exact whenever somebody can look at it, see `lower::state` for how faults keep that promise.
 //!
 //! Reading order: [`options`](Options), `translator`, `vcpu`, `cache`, `lower`, `compile`, `code_memory`, `abi`,
-//! `entry`, [`fault`].
+//! `entry`, [`fault`]; for whole systems [`tlb`].
 #![deny(unsafe_code)]
 
 mod abi;
@@ -25,14 +25,17 @@ mod dump;
 mod entry;
 pub mod fault;
 mod fork_gate;
+mod kick;
 mod lower;
 mod options;
 mod perf;
 mod thunk;
+pub mod tlb;
 mod translator;
 mod vcpu;
 mod worker;
 
-pub use options::{Emit, EngineKind, Error, Options, Stats};
+pub use kick::Kicker;
+pub use options::{Emit, EngineKind, Error, Memory, Options, Stats};
 pub use translator::Translator;
 pub use vcpu::Vcpu;

@@ -11,11 +11,23 @@ pub enum EngineKind {
     Jit,
 }
 
+/// What guest addresses are to compiled code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Host addresses; what must not be accessed faults on the host.
+    Host,
+    /// Virtual addresses, translated by [`crate::tlb`]. Code is known by its physical page, too: the translator's
+    /// [`Fetch`](jib_ir::guest::Fetch) and [`crate::Translator::invalidate`] take physical addresses.
+    Table,
+}
+
 /// Settings of a [`crate::Translator`].
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Which executors to use.
     pub engine: EngineKind,
+    /// What guest addresses are.
+    pub memory: Memory,
     /// Interpreted runs of a block before it is compiled; 0 compiles before the first.
     pub threshold: u32,
     /// Most guest instructions in a compiled region.
@@ -38,6 +50,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             engine: EngineKind::Jit,
+            memory: Memory::Host,
             threshold: 500,
             region_insns: 400,
             region_blocks: 100,

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use jib_ir::guest::{Fetch, Guest, Limit};
 use jib_ir::op::Op;
 use jib_ir::region::{Block, BlockId, Key, Region};
-use jib_ir::runtime::Fault;
+use jib_ir::runtime::{Access, Fault};
 
-use crate::cache::{Cache, OUTSIDE, Thread, Unit};
+use crate::cache::{At, Cache, OUTSIDE, PAGE, Thread, Unit};
 use crate::code_memory::{CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
-use crate::options::{Emit, EngineKind, Error, Options, Stats};
+use crate::options::{Emit, EngineKind, Error, Memory, Options, Stats};
 use crate::worker::Worker;
 
 /// Translations of one guest address space, shared by all its threads.
@@ -31,6 +31,8 @@ pub struct Translator<G: Guest> {
     pub(crate) view: CodeView,
     /// What unlinked cells hold.
     stub: u64,
+    /// Guest pages that code was compiled for.
+    pages_seen: PageSet,
     /// Grows with each death of a region.
     pub(crate) epoch: Arc<AtomicU64>,
     pub(crate) counters: Counters,
@@ -65,7 +67,8 @@ impl<G: Guest> Translator<G> {
         memory.seal();
         let epoch = Arc::new(AtomicU64::new(0));
         let view = memory.view();
-        let mut cache = Cache::new(memory, stub, epoch.clone());
+        let paged = options.memory == Memory::Table;
+        let mut cache = Cache::new(memory, stub, epoch.clone(), paged);
         if options.perf_map {
             cache.map_for_perf();
         }
@@ -78,6 +81,7 @@ impl<G: Guest> Translator<G> {
             compiler: Mutex::new(compiler),
             worker: Mutex::new(None),
             stub,
+            pages_seen: PageSet::default(),
             epoch,
             options,
             counters: Counters::default(),
@@ -94,6 +98,25 @@ impl<G: Guest> Translator<G> {
     /// Kills all translations.
     pub fn invalidate_all(&self) {
         self.with_cache(Cache::invalidate_all);
+    }
+
+    /// Has code ever been compiled that was seen in the page at guest address `addr`? May say so in error. Only where
+    /// addresses are translated.
+    pub fn has_code_at(&self, addr: u64) -> bool {
+        self.pages_seen.may_contain(addr / PAGE)
+    }
+
+    /// The page at guest address `addr` may be mapped elsewhere from now on: other pages' ways to it are cut. Any
+    /// thread may call this.
+    pub fn unlink_page(&self, addr: u64) {
+        if self.has_code_at(addr) {
+            self.with_cache(|c| c.unlink_virtual_page(addr / PAGE));
+        }
+    }
+
+    /// Any page may be mapped elsewhere from now on.
+    pub fn unlink_all(&self) {
+        self.with_cache(Cache::unlink_all);
     }
 
     /// Counters so far.
@@ -122,10 +145,10 @@ impl<G: Guest> Translator<G> {
         f(&mut lock(&self.cache))
     }
 
-    /// The unit of `key` with its block lifted.
-    pub(crate) fn unit(&self, key: Key) -> Result<Arc<Unit>, Fault> {
+    /// The unit of `at` with its block lifted.
+    pub(crate) fn unit(&self, at: At) -> Result<Arc<Unit>, Fault> {
         loop {
-            let unit = self.with_cache(|c| c.unit(key));
+            let unit = self.with_cache(|c| c.unit(at));
             if unit.block.get().is_some() || unit.code.load(Ordering::Acquire) != 0 || self.lift_block(&unit)? {
                 return Ok(unit);
             }
@@ -135,7 +158,7 @@ impl<G: Guest> Translator<G> {
     /// Lifts the block of `unit` for the interpreter. False if it went stale meanwhile.
     pub(crate) fn lift_block(&self, unit: &Unit) -> Result<bool, Fault> {
         let lift = self.with_cache(Cache::begin_lift);
-        match self.guest.lift(unit.key, &*self.fetch, Limit::BLOCK) {
+        match self.lift(unit.at, Limit::BLOCK) {
             Ok(mut region) => {
                 jib_ir::passes::run(&mut region);
                 cut_loops(&mut region);
@@ -165,7 +188,7 @@ impl<G: Guest> Translator<G> {
         // Past the gate all the way: a fork waits until the compiler is free.
         let _pass = self.gate.pass();
         let mut compiler = lock(&self.compiler);
-        self.compile(&mut compiler, unit.key, |f| f(&mut lock(&self.cache)));
+        self.compile(&mut compiler, unit.at, |f| f(&mut lock(&self.cache)));
     }
 
     /// Leaves `unit` to the worker, started if need be; false if the host gives us no thread.
@@ -180,7 +203,7 @@ impl<G: Guest> Translator<G> {
             *worker = Worker::start(make, move |compiler| {
                 let Some(t) = me.upgrade() else { return false };
                 if let Some(unit) = t.with_cache(Cache::take_hottest) {
-                    t.compile(compiler, unit.key, |f| t.with_cache(f));
+                    t.compile(compiler, unit.at, |f| t.with_cache(f));
                 }
                 true
             });
@@ -188,18 +211,20 @@ impl<G: Guest> Translator<G> {
         worker.as_ref().is_some_and(Worker::call)
     }
 
-    /// Lifts, optimises, compiles and publishes the region at `key`; `cache` gives access to the cache.
-    fn compile(&self, compiler: &mut Compiler, key: Key, cache: impl Fn(&mut dyn FnMut(&mut Cache))) {
+    /// Lifts, optimises, compiles and publishes the region at `at`; `cache` gives access to the cache.
+    fn compile(&self, compiler: &mut Compiler, at: At, cache: impl Fn(&mut dyn FnMut(&mut Cache))) {
         let start = crate::entry::thread_nanos();
         let mut lift = None;
         cache(&mut |c| lift = Some(c.begin_lift()));
         let Some(lift) = lift else { return };
-        let mut made = self.optimized(key).ok().and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
+        let mut made = self.optimized(at).ok().and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
         let mut published = None;
         cache(&mut |c| match made.take() {
             Some((code, region)) => {
                 let size = (code.bytes.len() as u64, u64::from(region.insns()));
-                published = (c.end_lift(lift, &region.code) && c.publish(&region, code)).then_some(size);
+                let good = c.end_lift(lift, &region.code);
+                self.pages_seen.add(region.key.pc / PAGE);
+                published = (good && c.publish(&region, at.page, code)).then_some(size);
             }
             None => {
                 c.end_lift(lift, &[]);
@@ -239,16 +264,29 @@ impl<G: Guest> Translator<G> {
         }
     }
 
-    /// The region at `key` as it is compiled.
-    fn optimized(&self, key: Key) -> Result<Region, Fault> {
-        let mut region = self.lift_region(key)?;
+    /// The region at `at` as it is compiled.
+    fn optimized(&self, at: At) -> Result<Region, Fault> {
+        let mut region = self.lift_region(at)?;
         jib_ir::passes::run(&mut region);
         Ok(region)
     }
 
-    fn lift_region(&self, key: Key) -> Result<Region, Fault> {
+    fn lift_region(&self, at: At) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
-        self.guest.lift(key, &*self.fetch, limit)
+        self.lift(at, limit)
+    }
+
+    /// Lifts; the region's code ranges are such as [`Translator::invalidate`] takes.
+    fn lift(&self, at: At, limit: Limit) -> Result<Region, Fault> {
+        if self.options.memory == Memory::Host {
+            return self.guest.lift(at.key, &*self.fetch, limit);
+        }
+        let base = at.key.pc & !(PAGE - 1);
+        let mut region = self.guest.lift(at.key, &OnePage { fetch: &*self.fetch, base, page: at.page }, limit)?;
+        for range in &mut region.code {
+            *range = range.start - base + at.page..range.end - base + at.page;
+        }
+        Ok(region)
     }
 
     /// Stops all work on shared data, so that a fork finds it consistent. The calling thread must go on to fork and
@@ -286,6 +324,7 @@ impl<G: Guest> Translator<G> {
 
     /// Text of the translation at `key`.
     pub fn emit(&self, key: Key, what: Emit) -> Result<String, Error> {
+        let key = At { key, page: 0 };
         match what {
             Emit::Ir => Ok(region_text(&self.lift_region(key).map_err(Error::Fetch)?)),
             Emit::Opt => Ok(region_text(&self.optimized(key).map_err(Error::Fetch)?)),
@@ -296,6 +335,55 @@ impl<G: Guest> Translator<G> {
                 crate::dump::disassemble(&code.bytes, &code.faults)
             }
         }
+    }
+}
+
+/// Reads the code of one page, seen at guest address `base`, from physical address `page`. A region stays in its page:
+/// where the next one is mapped may change independently.
+struct OnePage<'a> {
+    fetch: &'a (dyn Fetch + Send + Sync),
+    base: u64,
+    page: u64,
+}
+
+impl Fetch for OnePage<'_> {
+    fn word(&self, pc: u64) -> Result<u32, Fault> {
+        let at = |fault| Fault { addr: pc, ..fault };
+        let offset = pc.wrapping_sub(self.base);
+        if offset >= PAGE {
+            return Err(Fault { addr: pc, access: Access::Fetch, cause: 0 });
+        }
+        self.fetch.word(self.page + offset).map_err(at)
+    }
+}
+
+/// A set of pages that grows only and may contain more than was put in.
+struct PageSet(Box<[AtomicU64]>);
+
+impl Default for PageSet {
+    fn default() -> Self {
+        PageSet((0..PageSet::WORDS).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl PageSet {
+    const WORDS: usize = 2048;
+
+    fn place(&self, page: u64) -> (&AtomicU64, u64) {
+        let hash = page ^ page >> 17;
+        (&self.0[(hash / 64) as usize % PageSet::WORDS], 1 << (hash % 64))
+    }
+
+    fn add(&self, page: u64) {
+        let (word, bit) = self.place(page);
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::SeqCst);
+        }
+    }
+
+    fn may_contain(&self, page: u64) -> bool {
+        let (word, bit) = self.place(page);
+        word.load(Ordering::SeqCst) & bit != 0
     }
 }
 

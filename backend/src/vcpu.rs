@@ -5,16 +5,20 @@ use std::sync::atomic::Ordering;
 
 use jib_ir::guest::Guest;
 use jib_ir::interp::{self, Scratch};
-use jib_ir::region::{BlockId, Key};
-use jib_ir::runtime::{Exit, Runtime};
-use jib_ir::state::{State, slot};
+use jib_ir::region::BlockId;
+use jib_ir::runtime::{Exit, Location, Runtime};
+use jib_ir::state::State;
 
 use crate::abi;
-use crate::cache::{OUTSIDE, Thread, Unit};
+use crate::cache::{At, OUTSIDE, Thread, Unit};
+use crate::kick::{self, Kicker};
+use crate::options::Memory;
 use crate::translator::Translator;
 
 /// Entries of the thread's own table of units.
 const UNITS: usize = 4096;
+/// Indirect tables where each mode and address space has its own.
+const TABLES: usize = 12;
 
 /// One guest thread.
 pub struct Vcpu<G: Guest> {
@@ -22,6 +26,8 @@ pub struct Vcpu<G: Guest> {
     pub state: Box<State>,
     shared: Arc<Translator<G>>,
     thread: Arc<Thread>,
+    kicker: Kicker,
+    tables: Tables,
     units: Box<[Option<Arc<Unit>>]>,
     scratch: Scratch,
     runs: u64,
@@ -30,11 +36,15 @@ pub struct Vcpu<G: Guest> {
 impl<G: Guest> Vcpu<G> {
     /// A thread of `translator`'s guest with a fresh state.
     pub fn new(translator: &Arc<Translator<G>>) -> Self {
-        let thread = Thread::new();
+        let many = translator.options.memory == Memory::Table;
+        let thread = Thread::new(if many { TABLES } else { 1 }, !many);
         translator.with_cache(|c| c.add_thread(&thread));
+        let mut state = Box::<State>::default();
         Vcpu {
-            state: Box::default(),
+            kicker: Kicker::new(&mut state),
+            state,
             shared: translator.clone(),
+            tables: Tables::new(thread.tables.len()),
             thread,
             units: vec![None; UNITS].into_boxed_slice(),
             scratch: Scratch::default(),
@@ -47,10 +57,20 @@ impl<G: Guest> Vcpu<G> {
         &self.shared
     }
 
+    /// What makes this thread leave its code from another thread.
+    pub fn kicker(&self) -> Kicker {
+        self.kicker.clone()
+    }
+
+    /// Clears `EXIT_REQUEST`; what its [`Kicker`] did before is seen from here on. True if it was set.
+    pub fn take_request(&mut self) -> bool {
+        kick::take(&mut self.state)
+    }
+
     /// Continues at `state.pc` until something needs the caller: every [`Exit`] but `Next` and `InvalidateCode`,
     /// which are acted on here. Clearing `EXIT_REQUEST` after an [`Exit::Interrupt`] is the caller's.
     pub fn run<R: Runtime>(&mut self, rt: &mut R) -> Exit {
-        abi::set_table(&mut self.state, &self.thread.table);
+        abi::set_table(&mut self.state, &self.thread.tables[self.tables.current].words);
         let exit = self.run_until_exit(rt);
         self.shared.counters.block_runs.fetch_add(self.runs, Ordering::Relaxed);
         self.runs = 0;
@@ -61,11 +81,16 @@ impl<G: Guest> Vcpu<G> {
         let mut interpret = false;
         let mut cell = None;
         loop {
-            if self.state.get(slot::EXIT_REQUEST) != 0 {
+            if kick::requested(&mut self.state) {
                 return Exit::Interrupt;
             }
-            let key = self.shared.guest.key(&self.state);
-            let unit = match self.find(key) {
+            let location = match rt.locate(&self.state) {
+                Ok(location) => location,
+                Err(exit) => return exit,
+            };
+            let mut key = self.shared.guest.key(&self.state);
+            key.mode |= location.mode;
+            let unit = match self.find(At { key, page: location.page }) {
                 Ok(unit) => unit,
                 Err(fault) => return Exit::Fault(fault),
             };
@@ -78,13 +103,13 @@ impl<G: Guest> Vcpu<G> {
                 if let Some(cell) = cell.take()
                     && unit.code.load(Ordering::Relaxed) != 0
                 {
-                    self.shared.with_cache(|c| c.link(cell, key));
+                    self.shared.with_cache(|c| c.link(cell, unit.at));
                 }
-                self.enter(&unit, rt)
+                self.enter(&unit, &location, rt)
             };
             interpret = false;
             match exit {
-                Some(Left::Exit(exit)) => match self.act(exit) {
+                Some(Left::Exit(exit)) => match self.act(exit, rt) {
                     None => {}
                     Some(exit) => return exit,
                 },
@@ -94,7 +119,7 @@ impl<G: Guest> Vcpu<G> {
                 None => {
                     cell = None;
                     let exit = self.interpret(&unit, rt);
-                    if let Some(exit) = self.act(exit) {
+                    if let Some(exit) = self.act(exit, rt) {
                         return exit;
                     }
                 }
@@ -103,27 +128,29 @@ impl<G: Guest> Vcpu<G> {
     }
 
     /// Handles what the run loop handles itself.
-    fn act(&mut self, exit: Exit) -> Option<Exit> {
+    fn act<R: Runtime>(&mut self, exit: Exit, rt: &mut R) -> Option<Exit> {
         match exit {
             Exit::Next => None,
             Exit::InvalidateCode { addr, len } => {
-                self.shared.invalidate(addr..addr.saturating_add(len));
+                if !rt.code_changed(addr, len) {
+                    self.shared.invalidate(addr..addr.saturating_add(len));
+                }
                 None
             }
             exit => Some(exit),
         }
     }
 
-    /// The unit of `key`, from the thread's own table if it is there.
-    fn find(&mut self, key: Key) -> Result<Arc<Unit>, jib_ir::runtime::Fault> {
-        let at = (key.pc >> 2) as usize % UNITS;
+    /// The unit of `wanted`, from the thread's own table if it is there.
+    fn find(&mut self, wanted: At) -> Result<Arc<Unit>, jib_ir::runtime::Fault> {
+        let at = (wanted.key.pc >> 2) as usize % UNITS;
         if let Some(unit) = &self.units[at]
-            && unit.key == key
+            && unit.at == wanted
             && !unit.dead.load(Ordering::Acquire)
         {
             return Ok(unit.clone());
         }
-        let unit = self.shared.unit(key)?;
+        let unit = self.shared.unit(wanted)?;
         self.units[at] = Some(unit.clone());
         Ok(unit)
     }
@@ -146,16 +173,25 @@ impl<G: Guest> Vcpu<G> {
     }
 
     /// Enters the code of `unit`; `None` if it has none.
-    fn enter<R: Runtime>(&mut self, unit: &Unit, rt: &mut R) -> Option<Left> {
+    fn enter<R: Runtime>(&mut self, unit: &Unit, location: &Location, rt: &mut R) -> Option<Left> {
         if unit.code.load(Ordering::Relaxed) == 0 {
             return None;
+        }
+        if self.shared.options.memory == Memory::Table {
+            let (table, stale) = self.tables.find(unit.at.key.mode, location.space);
+            let table = &self.thread.tables[table];
+            if stale {
+                table.clear_all();
+            }
+            abi::set_table(&mut self.state, &table.words);
+            abi::set_tlb(&mut self.state, location.tlb, location.tlb_unprivileged);
         }
         // From here on code that we may come upon is kept. The address must be read after this.
         self.thread.inside_since.store(self.shared.epoch.load(Ordering::SeqCst), Ordering::SeqCst);
         let code = unit.code.load(Ordering::SeqCst);
         let left = (code != 0).then(|| {
-            self.thread.fill(unit.key, code);
-            self.enter_code(unit.key.pc, code, rt)
+            self.thread.tables[self.tables.current].fill(unit, code);
+            self.enter_code(unit.at.key.pc, code, rt)
         });
         self.thread.inside_since.store(OUTSIDE, Ordering::Release);
         left
@@ -184,6 +220,34 @@ impl<G: Guest> Vcpu<G> {
     }
 }
 
+/// Whose the thread's indirect tables are, where each mode and address space has its own.
+struct Tables {
+    /// Mode and address space of each, and when it was last chosen.
+    owners: Vec<(u32, u64, u64)>,
+    current: usize,
+    clock: u64,
+}
+
+impl Tables {
+    fn new(tables: usize) -> Tables {
+        Tables { owners: vec![(u32::MAX, u64::MAX, 0); tables], current: 0, clock: 0 }
+    }
+
+    /// Chooses the table of `mode` and `space`; whether it was another's before.
+    fn find(&mut self, mode: u32, space: u64) -> (usize, bool) {
+        let wanted = |o: &(u32, u64, u64)| (o.0, o.1) == (mode, space);
+        if wanted(&self.owners[self.current]) {
+            return (self.current, false);
+        }
+        self.clock += 1;
+        let found = self.owners.iter().position(wanted);
+        let oldest = || self.owners.iter().enumerate().min_by_key(|(_, o)| o.2).map_or(0, |(i, _)| i);
+        self.current = found.unwrap_or_else(oldest);
+        self.owners[self.current] = (mode, space, self.clock);
+        (self.current, found.is_none())
+    }
+}
+
 /// How compiled code was left.
 enum Left {
     /// As the interpreter would leave.
@@ -196,6 +260,7 @@ enum Left {
 
 impl<G: Guest> Drop for Vcpu<G> {
     fn drop(&mut self) {
+        self.kicker.retire();
         self.shared.with_cache(|c| c.remove_thread(&self.thread));
     }
 }

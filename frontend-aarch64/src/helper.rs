@@ -42,10 +42,12 @@ helpers! {
     SET_PSTATE = system::set_pstate;
     /// ERET
     ERET = system::eret;
-    /// LDTR at EL1.
-    LOAD_UNPRIVILEGED = system::load_unprivileged;
-    /// STTR at EL1.
-    STORE_UNPRIVILEGED = system::store_unprivileged;
+    /// DSB that completes translation maintenance.
+    SYNCHRONIZE = system::synchronize;
+    /// WFE
+    WAIT_FOR_EVENT = system::wait_for_event;
+    /// SEV
+    SEND_EVENT = system::send_event;
 }
 
 fn counter(_: &mut State, rt: &mut dyn Runtime, _: [u64; 4]) -> Result<u64, Exit> {

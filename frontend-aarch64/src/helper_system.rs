@@ -1,8 +1,7 @@
 //! Helpers of a whole system: what needs the board, or more of the processor than IR reaches.
 
-use jib_ir::runtime::{Exit, Runtime};
+use jib_ir::runtime::{Exit, Runtime, Wait};
 use jib_ir::state::{State, slot};
-use jib_ir::ty::Size;
 
 use crate::system::{exception, state};
 
@@ -26,35 +25,29 @@ pub(crate) fn set_pstate(s: &mut State, _: &mut dyn Runtime, [mask, v, ..]: [u64
 /// ERET: gives the address to go to.
 pub(crate) fn eret(s: &mut State, _: &mut dyn Runtime, _: [u64; 4]) -> Result<u64, Exit> {
     exception::leave(s);
+    s.set(state::EVENT, 1);
     Ok(s.pc())
 }
 
-fn size_of(n: u64) -> Size {
-    Size::ALL[(n as usize).min(Size::ALL.len() - 1)]
-}
-
-/// LDTR at EL1: with EL0's rights unless PSTATE.UAO is set.
-pub(crate) fn load_unprivileged(s: &mut State, rt: &mut dyn Runtime, [size, addr, ..]: [u64; 4]) -> Result<u64, Exit> {
-    let size = size_of(size);
-    let v = if overrides(s) { rt.load(size, addr)? } else { rt.load_unprivileged(size, addr)? };
-    Ok(v as u64)
-}
-
-/// STTR at EL1: with EL0's rights unless PSTATE.UAO is set.
-pub(crate) fn store_unprivileged(
-    s: &mut State,
-    rt: &mut dyn Runtime,
-    [size, addr, v, _]: [u64; 4],
-) -> Result<u64, Exit> {
-    let size = size_of(size);
-    if overrides(s) {
-        rt.store(size, addr, v as u128)?
-    } else {
-        rt.store_unprivileged(size, addr, v as u128)?
-    }
+/// DSB: what was asked of other processors is done.
+pub(crate) fn synchronize(_: &mut State, rt: &mut dyn Runtime, _: [u64; 4]) -> Result<u64, Exit> {
+    rt.synchronize();
     Ok(0)
 }
 
-fn overrides(s: &State) -> bool {
-    s.get(slot::PSTATE) & state::pstate::UAO != 0
+/// WFE: takes an event that is there, or leaves to wait for one. The board then sets [`state::EVENT`], and the
+/// instruction runs again.
+pub(crate) fn wait_for_event(s: &mut State, _: &mut dyn Runtime, _: [u64; 4]) -> Result<u64, Exit> {
+    if s.get(state::EVENT) == 0 {
+        return Err(Exit::Wait(Wait::Event));
+    }
+    s.set(state::EVENT, 0);
+    Ok(0)
+}
+
+/// SEV: an event for every processor.
+pub(crate) fn send_event(s: &mut State, rt: &mut dyn Runtime, _: [u64; 4]) -> Result<u64, Exit> {
+    s.set(state::EVENT, 1);
+    rt.send_event();
+    Ok(0)
 }

@@ -111,12 +111,14 @@ fn effect<R: Runtime>(op: &Op, state: &mut State, rt: &mut R, helpers: &[Helper]
     let get = |v: Val| vals[v.index()];
     let g64 = |v: Val| vals[v.index()] as u64;
     match *op {
+        Op::Load { size, order: Order::Unprivileged, addr, .. } => Ok(rt.load_unprivileged(size, g64(addr))?),
         Op::Load { size, addr, .. } => Ok(rt.load(size, g64(addr))?),
         Op::Store { size, order, addr, v, .. } => {
             let (addr, v) = (g64(addr), get(v));
             match order {
                 Order::Plain => rt.store(size, addr, v)?,
                 Order::AcqRel => rt.store_release(size, addr, v)?,
+                Order::Unprivileged => rt.store_unprivileged(size, addr, v)?,
             }
             Ok(0)
         }

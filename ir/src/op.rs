@@ -439,7 +439,7 @@ pub enum CryptoOp {
     PMull8,
 }
 
-/// Ordering of a load or store beyond what the host's TSO gives for free.
+/// What a load or store asks for beyond what the host's TSO gives for free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// Plain.
@@ -447,6 +447,8 @@ pub enum Order {
     /// Acquire on a load (LDAR), release on a store (STLR): a store is then sequentially
     /// consistent with later acquire loads.
     AcqRel,
+    /// Plain, with the rights of the least privileged level (LDTR, STTR).
+    Unprivileged,
 }
 
 /// What a memory barrier orders.
@@ -467,7 +469,7 @@ pub enum Align {
     Within16,
 }
 
-/// How control leaves a region: a hint for prediction; the meaning is always "go to the pc".
+/// How control leaves a region: a hint for prediction, but for `Sync`; the meaning is always "go to the pc".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExitKind {
     /// Jump or fall-through.
@@ -479,6 +481,9 @@ pub enum ExitKind {
     },
     /// Return.
     Ret,
+    /// To the runtime, by no short way: what was done may have changed the mode, the mapping of memory, or what
+    /// interrupts are let in.
+    Sync,
 }
 
 /// An exit to the runtime, which acts on it.

@@ -41,6 +41,9 @@ impl Key {
     /// `mode` bit: FPCR holds something else than its reset value, so no FP op may assume
     /// round-to-nearest, default NaN off, and no flushing.
     pub const FPCR_SET: u32 = 1;
+    /// `mode` bit: wherever code runs under this mode, addresses in the upper half (bit 63 set) mean the same physical
+    /// ones, until the translator is told otherwise. Translations may then go there without asking.
+    pub const UPPER_FIXED: u32 = 1 << 31;
 }
 
 /// A straight run of ops; the last one is its only [`Effect::End`].

@@ -71,6 +71,22 @@ pub enum Wait {
     Yield,
 }
 
+/// How the code at `State::pc` is found and reaches memory, see [`Runtime::locate`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    /// Physical address of the page that holds the code; 0 where addresses are not translated.
+    pub page: u64,
+    /// Bits that belong into [`crate::region::Key::mode`] besides those that the guest state tells.
+    pub mode: u32,
+    /// Number of the address space: code addresses that were found under one number may mean other code under
+    /// another one.
+    pub space: u64,
+    /// Host address of the table through which compiled code reaches memory now; 0 where it uses guest addresses.
+    pub tlb: u64,
+    /// The same with the rights of the least privileged level.
+    pub tlb_unprivileged: u64,
+}
+
 /// Read-modify-write operation on memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RmwOp {
@@ -125,6 +141,32 @@ pub trait Runtime {
     /// Stores with the rights of the least privileged level.
     fn store_unprivileged(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
         self.store(size, addr, v)
+    }
+    /// Completes what was asked of other processors (translation maintenance), as a barrier does that waits for it.
+    fn synchronize(&mut self) {
+        self.fence();
+    }
+    /// Sets the event register of every other processor.
+    fn send_event(&mut self) {}
+    /// Called before each translation that is looked for: what lies at `State::pc`. An error is what to do instead
+    /// of running code there: an interrupt to take, a fault of the fetch.
+    #[inline]
+    fn locate(&mut self, state: &State) -> Result<Location, Exit> {
+        let _ = state;
+        Ok(Location::default())
+    }
+    /// The host address at which compiled code may access `size` bytes at `addr` itself, with the rights that the
+    /// last [`Runtime::locate`] found or (`unprivileged`) those of the least privileged level. `None`: the access is
+    /// the interpreter's business (it faults, or reaches a device, or several pages, or code).
+    fn host_address(&mut self, access: Access, size: Size, addr: u64, unprivileged: bool) -> Option<u64> {
+        let _ = (access, size, addr, unprivileged);
+        None
+    }
+    /// The guest says that code at virtual `[addr, addr + len)` changed. True if that has been seen to; false if
+    /// translations are known by these addresses.
+    fn code_changed(&mut self, addr: u64, len: u64) -> bool {
+        let _ = (addr, len);
+        false
     }
     /// A system register or instruction that is not the processor's own state: interrupt controller,
     /// timers, translation maintenance. `op` is the frontend's number for it, `v` the value to write

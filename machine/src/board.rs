@@ -107,6 +107,13 @@ impl Config {
 #[derive(Debug)]
 pub struct BuildError(String);
 
+impl BuildError {
+    /// From what went wrong.
+    pub(crate) fn new(why: &dyn fmt::Display) -> BuildError {
+        BuildError(why.to_string())
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

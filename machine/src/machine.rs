@@ -4,14 +4,22 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use jib_backend::{Memory, Stats, Translator};
+use jib_frontend_aarch64::A64System;
+
 use crate::board::{Board, BuildError, Config, cpu_input, entropy};
-use crate::cpu::memory::Memory;
+use crate::cpu::alarm::Alarms;
+use crate::cpu::memory::{Code, Memory as CpuMemory};
+use crate::cpu::shootdown::{Request, Shootdown};
 use crate::cpu::signals::{FIQ, IRQ, Power as CpuPower, Signals, Start};
-use crate::cpu::system::{Shootdown, System, TimerLines};
-use crate::cpu::tlb::{Rights, Tlb};
+use crate::cpu::spaces::UpperHalves;
+use crate::cpu::system::{Parts, System, TimerLines};
 use crate::cpu::{Stop, Vcpu};
 use crate::irq::IrqSink;
 use crate::psci::{Affinity, Power, Status};
+
+/// How the CPUs' code is run.
+pub use jib_backend::Options as Engine;
 
 /// MPIDR_EL1 bits beside the affinity: bit 31 reads as one.
 const MPIDR_RES1: u64 = 1 << 31;
@@ -22,6 +30,8 @@ const AFFINITY: u64 = 0xff_00ff_ffff;
 pub struct Machine {
     board: Arc<Board>,
     cpus: Arc<Cpus>,
+    translator: Arc<Translator<A64System>>,
+    shootdown: Arc<Shootdown>,
     verbose: bool,
 }
 
@@ -30,8 +40,8 @@ pub struct Machine {
 pub struct Outcome {
     /// Why.
     pub stop: Stop,
-    /// Blocks that all CPUs ran.
-    pub blocks: u64,
+    /// What the translator did, since the machine was built.
+    pub stats: Stats,
 }
 
 /// Every CPU's inputs, as the interrupt controller and firmware calls reach them.
@@ -108,13 +118,28 @@ impl Power for Cpus {
 }
 
 impl Machine {
-    /// Builds the board and its CPUs, all off. `verbose` names on stderr what guests use and we lack.
-    pub fn new(config: Config, verbose: bool) -> Result<Machine, BuildError> {
+    /// Builds the board and its CPUs, all off, whose code `engine` runs. `verbose` names on stderr what guests use and
+    /// we lack.
+    pub fn new(config: Config, engine: Engine, verbose: bool) -> Result<Machine, BuildError> {
         let signals = (0..config.cpus).map(|_| Arc::default()).collect();
         let cpus = Arc::new(Cpus { signals, affinities: OnceLock::new() });
         let board = Arc::new(Board::build(config, cpus.clone())?);
         let _ = cpus.affinities.set(board.affinities.clone());
-        Ok(Machine { board, cpus, verbose })
+        let shootdown = Arc::new(Shootdown::new(cpus.signals.clone()));
+        let asking = shootdown.clone();
+        let appeared = Box::new(move |host| _ = asking.issue(Request::Code(host), None));
+        let code = Code { space: board.space.clone(), appeared };
+        let options = Engine { memory: Memory::Table, ..engine };
+        let translator = Translator::new(A64System, Box::new(code), options).map_err(|e| BuildError::new(&e))?;
+        let (weak, told) = (Arc::downgrade(&translator), cpus.clone());
+        let base = board.space.ram().base();
+        board.space.ram().pages().listen(move |range| {
+            if let Some(translator) = weak.upgrade() {
+                translator.invalidate(base + range.start..base + range.end);
+                told.signals.iter().for_each(|s| s.kick());
+            }
+        });
+        Ok(Machine { board, cpus, translator, shootdown, verbose })
     }
 
     /// The board: memory to load, consoles to feed.
@@ -132,49 +157,55 @@ impl Machine {
     /// keeps its content.
     pub fn reset(&self) {
         self.board.reset();
+        self.translator.invalidate_all();
         self.cpus.signals.iter().for_each(|s| s.rearm());
     }
 
     /// Starts CPU 0 at `entry` with `context` in x0, and runs until the machine stops.
     pub fn run(&self, entry: u64, context: u64) -> Outcome {
         let (sender, stops) = mpsc::channel();
-        let shootdown = Arc::new(Shootdown::new(self.cpus.signals.len()));
+        let alarms = Arc::new(Alarms::new(self.board.clock, self.cpus.signals.clone()));
+        let upper = Arc::new(UpperHalves::default());
         self.cpus.start(0, entry, context);
         thread::scope(|scope| {
             for cpu in 0..self.cpus.signals.len() {
-                let (sender, shootdown) = (sender.clone(), shootdown.clone());
-                scope.spawn(move || self.run_cpu(cpu, shootdown, sender));
+                let (sender, alarms, upper) = (sender.clone(), alarms.clone(), upper.clone());
+                scope.spawn(move || self.run_cpu(cpu, alarms, upper, sender));
             }
+            let waking = alarms.clone();
+            scope.spawn(move || waking.run());
             drop(sender);
-            let mut outcome = Outcome { stop: Stop::Quit, blocks: 0 };
-            for (stop, blocks) in stops {
-                outcome.blocks += blocks;
-                if stop != Stop::Quit {
-                    outcome.stop = stop;
+            let mut stop = Stop::Quit;
+            for one in stops {
+                if one != Stop::Quit {
+                    stop = one;
                 }
                 self.cpus.quit();
             }
-            outcome
+            alarms.stop();
+            Outcome { stop, stats: self.translator.stats() }
         })
     }
 
-    fn run_cpu(&self, cpu: usize, shootdown: Arc<Shootdown>, done: Sender<(Stop, u64)>) {
+    fn run_cpu(&self, cpu: usize, alarms: Arc<Alarms>, upper: Arc<UpperHalves>, done: Sender<Stop>) {
         let (board, signals) = (&self.board, self.cpus.signals[cpu].clone());
-        let memory = Memory {
-            cpu,
-            space: board.space.clone(),
-            regime: Default::default(),
-            asid: 0,
-            rights: Rights { el0: false, pan: false },
-            tlb: Tlb::default(),
-        };
         let pins = &board.pins[cpu];
-        let lines = TimerLines { physical: pins.physical_timer.clone(), virt: pins.virtual_timer.clone() };
-        let gic = board.gic.clone();
-        let system = System::new(memory, gic, signals.clone(), board.clock, lines, shootdown, self.verbose);
-        let mut vcpu = Vcpu::new(system, self.cpus.clone(), signals);
-        let stop = vcpu.run();
+        let system = System::new(Parts {
+            memory: CpuMemory::new(cpu, board.space.clone()),
+            gic: board.gic.clone(),
+            signals: signals.clone(),
+            clock: board.clock,
+            lines: TimerLines { physical: pins.physical_timer.clone(), virt: pins.virtual_timer.clone() },
+            alarms,
+            shootdown: self.shootdown.clone(),
+            everyone: self.cpus.signals.clone(),
+            upper,
+            translator: self.translator.clone(),
+            verbose: self.verbose,
+        });
+        let stop = Vcpu::new(system, self.cpus.clone(), signals).run();
+        self.shootdown.park(cpu);
         // The receiver outlives every CPU's thread.
-        let _ = done.send((stop, vcpu.executed));
+        let _ = done.send(stop);
     }
 }

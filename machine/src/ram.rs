@@ -1,13 +1,14 @@
 //! Guest RAM: one host mapping that generated code, the interpreter and devices share.
 //!
 //! Aligned accesses are single-copy atomic; unaligned ones go byte by byte. Devices write through
-//! [`Ram::dma`], whose writes end in [`WrittenPages`], so that code translated from pages that a
-//! device overwrote can be thrown away. This is the crate's only file with `unsafe`.
+//! [`Ram::dma`], whose writes end in [`WrittenPages`], so that code translated from what a device
+//! overwrote can be thrown away. This is the crate's only file with `unsafe`.
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
 use memmap2::{MmapOptions, MmapRaw};
 use vm_memory::bitmap::{Bitmap, BitmapSlice, WithBitmapSlice};
@@ -23,12 +24,15 @@ const PAGE: u64 = 1 << PAGE_SHIFT;
 /// Guest memory as devices see it.
 pub type Dma = GuestMemoryMmap<WrittenPages>;
 
-type Listener = Box<dyn Fn() + Send + Sync>;
+type Listener = Box<dyn Fn(Range<u64>) + Send + Sync>;
 
-/// Which pages hold translated code, and which of those were written since.
+/// log2 of the bytes that code is told apart from data by: a cache line, as IC IVAU has it.
+const LINE_SHIFT: u32 = 6;
+
+/// Which lines of RAM hold translated code, so that writes to them are told.
 ///
-/// A page is marked when code from it is translated. The first write to a marked page unmarks it
-/// and queues it in [`WrittenPages::take`]; later writes are free.
+/// A line is marked when code is read from it. A write to marked lines unmarks them and is reported; other writes are
+/// free, also in the same page.
 #[derive(Clone)]
 pub struct WrittenPages {
     shared: Arc<Pages>,
@@ -37,85 +41,89 @@ pub struct WrittenPages {
 }
 
 struct Pages {
+    /// Per page, a bit for each line that holds code.
     code: Vec<AtomicU64>,
-    /// Per page, how often a write unmarked it.
-    versions: Vec<AtomicU32>,
-    any: AtomicBool,
-    written: Mutex<Vec<u64>>,
+    /// Per page, a bit: somebody may write to it without asking.
+    free: Vec<AtomicU64>,
     listener: OnceLock<Listener>,
     /// Keeps the host mapping alive as long as any view of it.
     _mapping: MmapRaw,
 }
 
 impl WrittenPages {
-    /// Code was translated from the page at this RAM offset: report the next write to it.
-    pub fn mark_code(&self, offset: u64) {
-        if let Some((word, bit)) = self.bit(offset >> PAGE_SHIFT) {
-            word.fetch_or(bit, Ordering::SeqCst);
+    /// Code is about to be read from the line at this RAM offset. True if the page had none and somebody may write to
+    /// it without asking: they must be told to ask from now on.
+    #[must_use]
+    pub fn mark_code(&self, offset: u64) -> bool {
+        let page = offset >> PAGE_SHIFT;
+        let Some(code) = self.shared.code.get(page as usize) else { return false };
+        let bit = line_bits(offset, 1);
+        if code.load(Ordering::SeqCst) & bit != 0 {
+            return false;
         }
+        let first = code.fetch_or(bit, Ordering::SeqCst) == 0;
+        first && self.free(page).is_some_and(|(word, bit)| word.fetch_and(!bit, Ordering::SeqCst) & bit != 0)
     }
 
-    /// True if the page at this RAM offset is marked.
+    /// May the page at this RAM offset be written to without a look here? If so, whoever marks code in it is told.
+    pub fn free_to_write(&self, offset: u64) -> bool {
+        let page = offset >> PAGE_SHIFT;
+        if let Some((word, bit)) = self.free(page)
+            && word.load(Ordering::Relaxed) & bit == 0
+        {
+            word.fetch_or(bit, Ordering::SeqCst);
+        }
+        !self.is_code(offset)
+    }
+
+    /// True if the page at this RAM offset holds code.
     pub fn is_code(&self, offset: u64) -> bool {
-        self.bit(offset >> PAGE_SHIFT).is_some_and(|(word, bit)| word.load(Ordering::Acquire) & bit != 0)
+        self.shared.code.get((offset >> PAGE_SHIFT) as usize).is_some_and(|c| c.load(Ordering::SeqCst) != 0)
     }
 
     /// Something wrote `len` bytes at this RAM offset.
+    #[inline]
     pub fn written(&self, offset: u64, len: u64) {
-        if len == 0 {
+        let (mut at, end) = (offset, offset.saturating_add(len));
+        while at < end {
+            let next = ((at >> PAGE_SHIFT) + 1) << PAGE_SHIFT;
+            let Some(code) = self.shared.code.get((at >> PAGE_SHIFT) as usize) else { return };
+            if code.load(Ordering::Relaxed) != 0 {
+                self.written_code(code, at, end.min(next) - at);
+            }
+            at = next;
+        }
+    }
+
+    #[cold]
+    fn written_code(&self, code: &AtomicU64, offset: u64, len: u64) {
+        let bits = line_bits(offset, len);
+        if code.load(Ordering::Relaxed) & bits == 0 {
             return;
         }
-        let last = offset.saturating_add(len - 1) >> PAGE_SHIFT;
-        let mut hit = false;
-        for page in (offset >> PAGE_SHIFT)..=last {
-            let Some((word, bit)) = self.bit(page) else { break };
-            if word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::SeqCst) & bit != 0 {
-                if let Some(version) = self.shared.versions.get(page as usize) {
-                    version.fetch_add(1, Ordering::SeqCst);
-                }
-                self.queue().push(page << PAGE_SHIFT);
-                hit = true;
-            }
-        }
-        if hit {
-            self.shared.any.store(true, Ordering::Release);
-            if let Some(listener) = self.shared.listener.get() {
-                listener();
-            }
+        code.fetch_and(!bits, Ordering::SeqCst);
+        if let Some(listener) = self.shared.listener.get() {
+            let line = (1 << LINE_SHIFT) - 1;
+            listener(offset & !line..(offset + len + line) & !line);
         }
     }
 
-    /// Changes with the first write after each [`WrittenPages::mark_code`] of the page at this RAM
-    /// offset: translations made under another version are stale.
-    pub fn version(&self, offset: u64) -> u32 {
-        self.shared.versions.get((offset >> PAGE_SHIFT) as usize).map_or(0, |v| v.load(Ordering::Acquire))
-    }
-
-    /// True if [`WrittenPages::take`] has something to give; cheap.
-    pub fn any(&self) -> bool {
-        self.shared.any.load(Ordering::Acquire)
-    }
-
-    /// RAM offsets of the pages written since the last call whose translations must go.
-    pub fn take(&self) -> Vec<u64> {
-        let mut queue = self.queue();
-        self.shared.any.store(false, Ordering::Release);
-        std::mem::take(&mut queue)
-    }
-
-    /// Calls `listener` whenever a page is queued (to kick virtual CPUs). Only the first one counts; it
-    /// may be called with a device locked, so it must not touch devices.
-    pub fn listen(&self, listener: impl Fn() + Send + Sync + 'static) {
+    /// Calls `listener` with the RAM offsets of marked lines that were written. Only the first one counts; it may be
+    /// called with a device locked, so it must not touch devices.
+    pub fn listen(&self, listener: impl Fn(Range<u64>) + Send + Sync + 'static) {
         let _ = self.shared.listener.set(Box::new(listener));
     }
 
-    fn queue(&self) -> std::sync::MutexGuard<'_, Vec<u64>> {
-        self.shared.written.lock().unwrap_or_else(PoisonError::into_inner)
+    fn free(&self, page: u64) -> Option<(&AtomicU64, u64)> {
+        Some((self.shared.free.get(usize::try_from(page / 64).ok()?)?, 1 << (page % 64)))
     }
+}
 
-    fn bit(&self, page: u64) -> Option<(&AtomicU64, u64)> {
-        Some((self.shared.code.get(usize::try_from(page / 64).ok()?)?, 1 << (page % 64)))
-    }
+/// The bits of the lines that `len` bytes (one at least) at `offset` reach, in their first page.
+fn line_bits(offset: u64, len: u64) -> u64 {
+    let first = (offset & (PAGE - 1)) >> LINE_SHIFT;
+    let last = ((offset & (PAGE - 1)) + len - 1) >> LINE_SHIFT;
+    (u64::MAX << first) & (u64::MAX >> (63 - last.min(63)))
 }
 
 impl fmt::Debug for WrittenPages {
@@ -132,6 +140,8 @@ impl BitmapSlice for WrittenPages {}
 
 impl Bitmap for WrittenPages {
     fn mark_dirty(&self, offset: usize, len: usize) {
+        // What is written now and what is marked as code now must not miss each other.
+        fence(Ordering::SeqCst);
         self.written(self.base.saturating_add(offset as u64), len as u64);
     }
 
@@ -170,13 +180,11 @@ impl Ram {
         }
         let mapping = MmapRaw::from(MmapOptions::new().len(len).no_reserve_swap().map_anon()?);
         let host = mapping.as_mut_ptr();
-        let code = (0..(size >> PAGE_SHIFT).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        let versions = (0..size >> PAGE_SHIFT).map(|_| AtomicU32::new(0)).collect();
+        let pages = size >> PAGE_SHIFT;
+        let words = |n: u64| (0..n).map(|_| AtomicU64::new(0)).collect();
         let shared = Pages {
-            code,
-            versions,
-            any: AtomicBool::new(false),
-            written: Mutex::new(Vec::new()),
+            code: words(pages),
+            free: words(pages.div_ceil(64)),
             listener: OnceLock::new(),
             _mapping: mapping,
         };
@@ -368,7 +376,7 @@ fn both<T: Into<u64>>(result: Result<T, T>) -> Result<u64, u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU32 as Count;
+    use std::sync::Mutex;
     use vm_memory::Bytes;
 
     fn ram() -> Ram {
@@ -404,22 +412,36 @@ mod tests {
     }
 
     #[test]
-    fn dma_sees_the_same_bytes_and_reports_code_pages() {
+    fn dma_sees_the_same_bytes_and_reports_written_code() {
         let ram = ram();
-        let count = Arc::new(Count::new(0));
-        let seen = count.clone();
-        ram.pages().listen(move || {
-            seen.fetch_add(1, Ordering::Relaxed);
-        });
-        ram.pages().mark_code(0x2abc);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let heard = seen.clone();
+        ram.pages().listen(move |range| heard.lock().unwrap().push(range));
+        assert!(!ram.pages().mark_code(0x2abc), "nobody wrote there unasked");
         ram.dma().write_slice(&[7; 0x1800], GuestAddress(0x4000_0000)).unwrap();
-        assert!(!ram.pages().any(), "pages 0 and 1 hold no code");
-        ram.dma().write_slice(&[9; 0x1800], GuestAddress(0x4000_1000)).unwrap();
-        assert!(ram.pages().any() && !ram.pages().is_code(0x2000));
-        assert_eq!(ram.pages().take(), [0x2000]);
+        ram.dma().write_slice(&[7; 0x80], GuestAddress(0x4000_2ac0)).unwrap();
+        assert!(seen.lock().unwrap().is_empty() && ram.pages().is_code(0x2000), "other lines");
+        ram.dma().write_slice(&[9; 0x1800], GuestAddress(0x4000_1ff0)).unwrap();
+        assert!(!ram.pages().is_code(0x2000));
+        assert_eq!(*seen.lock().unwrap(), [0x2000..0x3000]);
         assert_eq!(ram.load(0x27ff, Size::B1, Ordering::Relaxed), Some(9));
-        ram.dma().write_obj(1u32, GuestAddress(0x4000_2000)).unwrap();
-        assert!(!ram.pages().any() && count.load(Ordering::Relaxed) == 1, "reported once");
+        ram.dma().write_obj(1u32, GuestAddress(0x4000_2abc)).unwrap();
+        assert_eq!(seen.lock().unwrap().len(), 1, "reported once");
+    }
+
+    #[test]
+    fn who_writes_unasked_is_told_once_when_code_appears() {
+        let ram = ram();
+        let pages = ram.pages();
+        assert!(pages.free_to_write(0x3000));
+        assert!(pages.mark_code(0x3100) && !pages.mark_code(0x3140) && !pages.mark_code(0x3100));
+        assert!(!pages.free_to_write(0x3000) && pages.free_to_write(0x4000));
+        pages.written(0x3100, 4);
+        assert!(!pages.free_to_write(0x3000), "one line is left");
+        pages.written(0x3144, 8);
+        assert!(pages.free_to_write(0x3000) && pages.mark_code(0x3fc0));
+        assert_eq!(line_bits(0xff8, 8), 1 << 63);
+        assert_eq!(line_bits(0x3f, 2), 3);
     }
 
     #[test]

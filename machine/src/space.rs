@@ -67,7 +67,7 @@ impl AddressSpace {
         in_ram.or_else(|| self.bus.read(cpu, addr, size)).ok_or(BusError(addr))
     }
 
-    /// Writes for CPU `cpu`, and reports the write if the page holds translated code.
+    /// Writes for CPU `cpu`, and reports the write if translated code lies there.
     pub fn write(&self, cpu: usize, addr: u64, size: Size, value: u64) -> Result<(), BusError> {
         if let Some(offset) = self.ram.offset(addr, size.bytes()) {
             self.ram.store(offset, size, value, Ordering::Release).ok_or(BusError(addr))?;
@@ -109,7 +109,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Copies into RAM (debuggers, loaders); reports code pages.
+    /// Copies into RAM (debuggers, loaders); reports code.
     pub fn poke(&self, addr: u64, bytes: &[u8]) -> Result<(), BusError> {
         let start = self.ram.offset(addr, bytes.len() as u64).ok_or(BusError(addr))?;
         for (offset, byte) in (start..).zip(bytes) {
@@ -157,17 +157,21 @@ mod tests {
     }
 
     #[test]
-    fn stores_to_code_pages_are_reported() {
+    fn stores_to_code_are_reported() {
         let s = space();
-        s.ram().pages().mark_code(0x1000);
-        s.write(0, 0x4000_0ffe, Size::B4, 1).unwrap();
-        assert_eq!(s.ram().pages().take(), [0x1000]);
-        s.ram().pages().mark_code(0);
-        assert_eq!(s.update(0x4000_0000, Size::B8, |v| v | 1), Ok(0));
-        assert_eq!(s.ram().pages().take(), [0]);
-        s.ram().pages().mark_code(0x2000);
-        s.poke(0x4000_1fff, &[1, 2]).unwrap();
-        assert_eq!(s.ram().pages().take(), [0x2000]);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let heard = seen.clone();
+        s.ram().pages().listen(move |range| heard.lock().unwrap().push(range.start));
+        let reported = || std::mem::take(&mut *seen.lock().unwrap());
+        for (offset, write) in [
+            (0x1000, &(|| s.write(0, 0x4000_0ffe, Size::B4, 1)) as &dyn Fn() -> Result<(), BusError>),
+            (0, &|| s.update(0x4000_0000, Size::B8, |v| v | 1).map(|old| assert_eq!(old, 0))),
+            (0x2000, &|| s.poke(0x4000_1fff, &[1, 2])),
+        ] {
+            let _ = s.ram().pages().mark_code(offset);
+            assert_eq!(write(), Ok(()));
+            assert_eq!(reported(), [offset]);
+        }
         let mut two = [0; 2];
         s.peek(0x4000_1fff, &mut two).unwrap();
         assert_eq!(two, [1, 2]);

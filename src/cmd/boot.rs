@@ -2,12 +2,15 @@
 
 use std::process::ExitCode;
 
+use jib_backend::Stats;
+
 use crate::cli::BootArgs;
 use crate::report;
 
 /// Boots the system; how it ended is our exit code.
 pub(crate) fn main(args: &BootArgs) -> ExitCode {
-    match jib_machine::launch::main(&args.options()) {
+    let show = |stats: &Stats, wall| eprint!("{}", super::stats::text(stats, wall));
+    match jib_machine::launch::main(&args.options(), &show) {
         Ok(code) => ExitCode::from(code),
         Err(e) => report::fail(e.code(), e),
     }

@@ -2,12 +2,13 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
-use jib_ir::op::Op;
-use jib_ir::region::{Block, BlockId, Region};
+use jib_ir::op::{ExitKind, Op};
+use jib_ir::region::{Block, BlockId, Key, Region};
 use jib_ir::state::slot;
 
 use super::Lowerer;
 use crate::abi::{self, Tag};
+use crate::cache::PAGE;
 
 impl Lowerer<'_, '_> {
     pub(super) fn end_op(&mut self, op: Op) {
@@ -24,21 +25,24 @@ impl Lowerer<'_, '_> {
                 let (x, y) = (self.block_args(then.index()), self.block_args(els.index()));
                 self.b.ins().brif(c, self.blocks[then.index()], &x, self.blocks[els.index()], &y);
             }
-            Op::Exit { pc, .. } => {
+            Op::Exit { pc, kind } => {
                 self.flush(true);
                 let at = self.const64(pc);
                 let cell = self.env.cells + self.exits * abi::CELL_BYTES;
                 self.exits += 1;
-                if mode_may_change(self.region, &self.region.blocks[self.block]) {
+                if kind == ExitKind::Sync || mode_may_change(self.region, &self.region.blocks[self.block]) {
                     self.store_state(at, slot::PC.offset());
                     return self.leave(abi::EXIT_NEXT);
                 }
-                self.link(at, cell);
+                match self.env.table && !stays_mapped(self.region.key, pc) {
+                    true => self.indirect(at),
+                    false => self.link(at, cell),
+                }
             }
-            Op::ExitInd { addr, .. } => {
+            Op::ExitInd { addr, kind } => {
                 let addr = self.int(addr);
                 self.flush(true);
-                if mode_may_change(self.region, &self.region.blocks[self.block]) {
+                if kind == ExitKind::Sync || mode_may_change(self.region, &self.region.blocks[self.block]) {
                     self.store_state(addr, slot::PC.offset());
                     return self.leave(abi::EXIT_NEXT);
                 }
@@ -105,7 +109,8 @@ impl Lowerer<'_, '_> {
         let offset = self.b.ins().ishl_imm_u(bits, 2);
         let entry = self.b.ins().iadd(table, offset);
         let found = self.b.ins().load(types::I64, flags, entry, 0);
-        let mode = Tag::mode_bits(self.region.key.mode);
+        // With translated addresses each mode has a table of its own.
+        let mode = if self.env.table { 0 } else { Tag::mode_bits(self.region.key.mode) };
         let wanted = if mode == 0 { pc } else { self.b.ins().bxor_imm_u(pc, mode as i64) };
         let same = self.b.ins().icmp(IntCC::Equal, found, wanted);
         let (hit, miss) = (self.b.create_block(), self.b.create_block());
@@ -121,10 +126,16 @@ impl Lowerer<'_, '_> {
     }
 }
 
-/// A helper or a write to FPCR in `block` may have changed the mode, so that the pc alone does not tell where to go.
+/// Does `pc` mean the same code whenever a translation of `key` is left for it? Its own page does: otherwise the
+/// translation itself would not be the right one.
+fn stays_mapped(key: Key, pc: u64) -> bool {
+    let upper = key.mode & Key::UPPER_FIXED != 0 && pc >> 63 != 0;
+    upper || pc / PAGE == key.pc / PAGE
+}
+
+/// A write to FPCR in `block` may have changed the mode, so that the pc alone does not tell where to go.
 pub(super) fn mode_may_change(region: &Region, block: &Block) -> bool {
     region.ops[block.ops.start as usize..block.ops.end as usize].iter().any(|op| match op {
-        Op::Call { .. } => true,
         Op::Set { slot, .. } => *slot == slot::FPCR,
         _ => false,
     })

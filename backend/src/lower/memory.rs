@@ -1,4 +1,5 @@
-//! Guest memory: guest addresses are host addresses; what faults is caught by [`crate::fault`].
+//! Guest memory: guest addresses are host addresses, and what faults is caught by [`crate::fault`]; or the host
+//! addresses come from a table, see [`super::probe`].
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder, MemFlagsData, Type, Value, types};
@@ -13,9 +14,9 @@ use crate::abi;
 
 /// A guest address in the form of the host's instructions.
 #[derive(Clone, Copy)]
-struct Place {
-    base: Value,
-    offset: i32,
+pub(super) struct Place {
+    pub(super) base: Value,
+    pub(super) offset: i32,
 }
 
 /// The general register before the link register: by convention the frame pointer.
@@ -28,16 +29,19 @@ impl Lowerer<'_, '_> {
                 if self.halves[self.at as usize] && self.on_stack(addr) =>
             {
                 let at = self.address(addr);
+                let at = self.host_place(at, Size::B16, false, Order::Plain);
                 let flags = self.guest_flags();
                 let lo = self.b.ins().load(types::I64, flags, at.base, at.offset);
                 Repr::Pair(lo, self.b.ins().load(types::I64, flags, at.base, at.offset + 8))
             }
             Op::Load { ty, size, order: Order::AcqRel, addr } => {
-                let addr = self.int(addr);
-                self.load_acquire(ty, size, addr)
+                let at = Place { base: self.int(addr), offset: 0 };
+                let at = self.host_place(at, size, false, Order::AcqRel);
+                self.load_acquire(ty, size, at.base)
             }
-            Op::Load { ty, size, addr, .. } => {
+            Op::Load { ty, size, order, addr } => {
                 let at = self.address(addr);
+                let at = self.host_place(at, size, false, order);
                 self.load(ty, size, at)
             }
             Op::Store { size: Size::B16, order: Order::Plain, addr, v, .. }
@@ -45,6 +49,7 @@ impl Lowerer<'_, '_> {
             {
                 let Repr::Pair(lo, hi) = self.vals[v.index()] else { unreachable!("just matched") };
                 let at = self.address(addr);
+                let at = self.host_place(at, Size::B16, true, Order::Plain);
                 let flags = self.guest_flags();
                 self.b.ins().store(flags, lo, at.base, at.offset);
                 self.b.ins().store(flags, hi, at.base, at.offset + 8);
@@ -52,6 +57,7 @@ impl Lowerer<'_, '_> {
             }
             Op::Store { ty, size, order, addr, v } => {
                 let at = self.address(addr);
+                let at = self.host_place(at, size, true, order);
                 self.store(ty, size, order, at, v);
                 Repr::None
             }
@@ -199,7 +205,7 @@ impl Lowerer<'_, '_> {
         let v = self.int(v);
         let v = self.narrow(size, v);
         match order {
-            Order::Plain => {
+            Order::Plain | Order::Unprivileged => {
                 self.b.ins().store(flags, v, at.base, at.offset);
             }
             // A locked exchange orders it before later acquire loads, which a plain store does not.
@@ -235,6 +241,7 @@ impl Lowerer<'_, '_> {
 
     fn rmw(&mut self, op: RmwOp, ty: Ty, size: Size, addr: Value, v: Value) -> Value {
         let v = self.narrow(size, v);
+        let addr = self.host_place(Place { base: addr, offset: 0 }, size, true, Order::Plain).base;
         let (op, v) = match op {
             RmwOp::Add => (AtomicRmwOp::Add, v),
             RmwOp::Clr => (AtomicRmwOp::And, self.b.ins().bnot(v)),
@@ -254,6 +261,7 @@ impl Lowerer<'_, '_> {
     /// Compare-and-swap of 1 to 8 bytes; the old value as wide as the access.
     fn cas(&mut self, size: Size, addr: Value, expected: Value, new: Value) -> Value {
         let (e, n) = (self.narrow(size, expected), self.narrow(size, new));
+        let addr = self.host_place(Place { base: addr, offset: 0 }, size, true, Order::Plain).base;
         let flags = self.guest_flags();
         self.b.ins().atomic_cas(flags, addr, e, n)
     }

@@ -14,6 +14,7 @@ mod int;
 mod lanes;
 mod memory;
 mod plan;
+mod probe;
 mod saturate;
 mod shift;
 mod state;
@@ -25,7 +26,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
-use jib_ir::op::Op;
+use jib_ir::op::{ExitKind, Op};
 use jib_ir::region::{BlockId, Region, Val};
 use jib_ir::state::slot;
 use jib_ir::ty::Ty;
@@ -41,6 +42,8 @@ pub(crate) struct Env<'a> {
     pub(crate) host: &'a HostFeatures,
     /// Address of the region's first link cell; one follows per direct exit.
     pub(crate) cells: usize,
+    /// Guest addresses are looked up in the table of [`crate::tlb`].
+    pub(crate) table: bool,
     /// The frontend's helpers.
     pub(crate) helpers: &'static [jib_ir::runtime::Helper],
 }
@@ -77,6 +80,7 @@ struct Sigs {
     region: SigRef,
     helper: SigRef,
     preserve: SigRef,
+    miss: SigRef,
     state_only: SigRef,
     vector: [SigRef; 3],
     crc: SigRef,
@@ -89,6 +93,7 @@ struct Regions {
     state: AliasRegion,
     guest: AliasRegion,
     link: AliasRegion,
+    tlb: AliasRegion,
 }
 
 struct Lowerer<'a, 'b> {
@@ -155,7 +160,8 @@ fn with_inner_jumps(region: &Region) -> Region {
     for block in &region.blocks {
         let last = block.ops.end as usize - 1;
         // Blocks without instructions only stand for exits.
-        if let Op::Exit { pc, .. } = region.ops[last]
+        if let Op::Exit { pc, kind } = region.ops[last]
+            && kind != ExitKind::Sync
             && let Some(to) = region.blocks.iter().position(|b| b.pc == pc && b.insns > 0)
             && !exit::mode_may_change(region, block)
         {
@@ -185,7 +191,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         let mut alias = |user_id, description: &'static str| {
             func.dfg.alias_regions.insert(AliasRegionData { user_id, description: description.into() })
         };
-        let regions = Regions { state: alias(0, "state"), guest: alias(1, "guest"), link: alias(2, "link") };
+        let regions = Regions { state: alias(0, "state"), guest: alias(1, "guest"), link: alias(2, "link"), tlb: alias(3, "tlb") };
         let mut b = FunctionBuilder::new(func, ctx);
         let (i64, v) = (types::I64, types::I8X16);
         let mut sig = |conv, params: &[Type], returns: &[Type]| b.import_signature(signature(conv, params, returns));
@@ -194,6 +200,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             region: sig(CallConv::Tail, &[i64; 3], &[i64]),
             helper: sig(sysv, &[i64; 6], &[i64, i64]),
             preserve: sig(CallConv::PreserveAll, &[i64, i64], &[]),
+            miss: sig(CallConv::PreserveAll, &[i64, i64, i64], &[]),
             state_only: sig(sysv, &[i64], &[]),
             vector: [sig(sysv, &[v], &[v]), sig(sysv, &[v, v], &[v]), sig(sysv, &[v, v, v], &[v])],
             crc: sig(sysv, &[i64, i64], &[i64]),

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use jib_ir::guest::{Fetch, Limit};
 use jib_ir::runtime::Fault;
 
+use super::privileged;
+
 /// A straight run of instruction words.
 pub(super) struct BlockSpan {
     pub(super) pc: u64,
@@ -64,6 +66,7 @@ fn system_flow(word: u32) -> Flow {
         0xd503_3fdf => Flow::Return,                             // ISB
         _ if word & 0xffff_ffe0 == 0xd50b_7520 => Flow::Return,  // IC IVAU
         _ if word & 0xffff_ffe0 == 0xd51b_4400 => Flow::Return,  // MSR FPCR
+        _ if privileged::resyncs(word) => Flow::Return,
         _ => Flow::Next,
     }
 }

@@ -168,20 +168,19 @@ pub(crate) fn unscaled_simd(l: &mut Lifter, size: Imm<2>, opc: Imm<2>, imm: Imm<
 pub(crate) fn unprivileged(l: &mut Lifter, size: Imm<2>, opc: Imm<2>, imm: Imm<9>, rn: Reg, rt: Reg) -> Lifted {
     let access = match Access::decode(size, opc) {
         None | Some(Access::Prefetch) => return Lifted::Undefined,
-        Some(_) if !l.is_el1() => return general(l, size, opc, Mode::Offset(imm.sext()), rn, rt),
         Some(access) => access,
     };
     let (addr, _) = address(l, rn, Mode::Offset(imm.sext()));
     match access {
         Access::Load(size, ty, signed) => {
-            let v = privileged::load_as_el0(l, size, addr);
-            let bits = 8 * size.bytes() as u32;
-            let v = if signed { l.sext(ty, bits, v) } else { v };
+            let order = privileged::unprivileged(l);
+            let v = load_extended(l, size, ty, signed, order, addr);
             l.set_x(rt, v);
         }
         Access::Store(size) => {
-            let v = l.x(Ty::I64, rt);
-            privileged::store_as_el0(l, size, addr, v);
+            let v = x_for(l, size, rt);
+            let (ty, order) = (if size == Size::B8 { Ty::I64 } else { Ty::I32 }, privileged::unprivileged(l));
+            l.push(Op::Store { ty, size, order, addr, v });
         }
         Access::Prefetch => {}
     }

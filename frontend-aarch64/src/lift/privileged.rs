@@ -1,15 +1,15 @@
 //! What system instructions and registers mean in a whole system: EL1 and EL0 of it.
 
-use jib_ir::op::{ExitKind, Op, Trap};
+use jib_ir::op::{ExitKind, Op, Order, Trap};
 use jib_ir::region::Val;
 use jib_ir::state::slot;
-use jib_ir::ty::{Size, Ty};
+use jib_ir::ty::Ty;
 
 use super::{Lifted, Lifter};
 use crate::field::Reg;
 use crate::helper::Id;
 use crate::system::exception::{ec, syndrome};
-use crate::system::state::{self, MODE_EL1, MODE_SPSEL, MODE_SYSTEM, pstate};
+use crate::system::state::{self, MODE_EL1, MODE_SPSEL, MODE_SYSTEM, MODE_UAO, pstate};
 use crate::system::sysreg::{self, Encoding, Store, reg};
 
 impl Lifter {
@@ -25,7 +25,7 @@ impl Lifter {
 
 /// Ends the block after an instruction whose effect on what follows only the runtime can tell.
 fn resync(l: &Lifter) -> Lifted {
-    Lifted::End(Op::Exit { pc: l.next_pc(), kind: ExitKind::Jump })
+    Lifted::End(Op::Exit { pc: l.next_pc(), kind: ExitKind::Sync })
 }
 
 /// Is `word` an instruction that CPACR_EL1.FPEN can trap?
@@ -223,17 +223,45 @@ pub(crate) fn eret(l: &mut Lifter) -> Lifted {
         return Lifted::Undefined;
     }
     let addr = l.call(Id::ERET as u16, &[]);
-    Lifted::End(Op::ExitInd { addr, kind: ExitKind::Jump })
+    Lifted::End(Op::ExitInd { addr, kind: ExitKind::Sync })
 }
 
-/// Loads `size` bytes with EL0's rights (unless PSTATE.UAO is set), zero-extended to `I64`.
-pub(super) fn load_as_el0(l: &mut Lifter, size: Size, addr: Val) -> Val {
-    let size = l.imm64(size as u64);
-    l.call(Id::LOAD_UNPRIVILEGED as u16, &[size, addr])
+/// How LDTR and STTR reach memory: at EL1, and unless PSTATE.UAO is set, with EL0's rights.
+pub(super) fn unprivileged(l: &Lifter) -> Order {
+    if l.is_el1() && l.mode & MODE_UAO == 0 { Order::Unprivileged } else { Order::Plain }
 }
 
-/// Stores the low `size` bytes of `v` (`I64`) with EL0's rights (unless PSTATE.UAO is set).
-pub(super) fn store_as_el0(l: &mut Lifter, size: Size, addr: Val, v: Val) {
-    let size = l.imm64(size as u64);
-    l.call(Id::STORE_UNPRIVILEGED as u16, &[size, addr, v]);
+/// WFE, SEV, SEVL; `None`: as in a process.
+pub(super) fn hint(l: &mut Lifter, number: u32) -> Option<Lifted> {
+    match number {
+        2 => l.call(Id::WAIT_FOR_EVENT as u16, &[]),
+        4 => l.call(Id::SEND_EVENT as u16, &[]),
+        5 => {
+            let one = l.imm64(1);
+            l.set(state::EVENT, one);
+            return Some(Lifted::Next);
+        }
+        _ => return None,
+    };
+    Some(Lifted::Next)
+}
+
+/// Must what follows `word` be looked for anew, since `word` is written to the system's own registers or to one of
+/// the processor's that decide how code runs?
+pub(super) fn resyncs(word: u32) -> bool {
+    let encoding = Encoding((word >> 5) as u16);
+    let (op1, op2) = (word >> 16 & 7, word >> 5 & 7);
+    if word & 0xfff8_f01f == 0xd500_401f {
+        return matches!((op1, op2), (0, 3..=5) | (3, 7));
+    }
+    if word & 0xfff8_0000 == 0xd508_0000 {
+        return op1 == 0 && matches!((encoding.crn(), encoding.crm()), (8, _) | (7, 1 | 5 | 8 | 9));
+    }
+    let own = |e| !matches!(e, reg::SP_EL0 | reg::OSLAR_EL1);
+    word & 0xfff0_0000 == 0xd510_0000
+        && sysreg::find(encoding).is_some_and(|row| match row.store {
+            Store::Control(..) | Store::Board => true,
+            Store::Own => own(encoding),
+            Store::Word(..) | Store::Const(_) => false,
+        })
 }

@@ -11,6 +11,7 @@ use super::{Lifted, Lifter, privileged};
 use crate::cpu;
 use crate::field::{Imm, Reg};
 use crate::field_enum;
+use crate::helper::Id;
 use crate::system::sysreg::Encoding;
 
 field_enum! {
@@ -52,6 +53,11 @@ pub(crate) fn udf(_: &mut Lifter) -> Lifted {
 
 /// HINT: those that wait leave; the others, known or not, do nothing.
 pub(crate) fn hint(l: &mut Lifter, number: Imm<7>) -> Lifted {
+    if l.is_system()
+        && let Some(lifted) = privileged::hint(l, number.0)
+    {
+        return lifted;
+    }
     let wait = match number.0 {
         1 => Wait::Yield,
         2 => Wait::Event,
@@ -75,6 +81,11 @@ pub(crate) fn barrier(l: &mut Lifter, crm: Imm<4>, op: Barrier) -> Lifted {
         Barrier::Sb => Fence::Compiler,
         // Loads before anything, and stores before stores: the host's order.
         Barrier::Dmb if matches!(crm.0 & 3, 1 | 2) => Fence::Compiler,
+        // The one that waits for translation maintenance, if it is for loads and stores.
+        Barrier::Dsb if l.is_el1() && crm.0 & 3 == 3 => {
+            l.call(Id::SYNCHRONIZE as u16, &[]);
+            return Lifted::Next;
+        }
         Barrier::Dmb | Barrier::Dsb => Fence::Full,
     };
     l.push(Op::Fence { kind });

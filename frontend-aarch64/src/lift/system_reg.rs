@@ -109,7 +109,7 @@ pub(crate) fn msr(l: &mut Lifter, reg: SysReg, rt: Reg) -> Lifted {
             let v = l.and_imm(v, cpu::FPCR_MODES as u64);
             l.set(slot::FPCR, v);
             // What follows may have to be translated for another mode.
-            return Lifted::End(Op::Exit { pc: l.next_pc(), kind: ExitKind::Jump });
+            return Lifted::End(Op::Exit { pc: l.next_pc(), kind: ExitKind::Sync });
         }
         SysReg::FPSR => {
             let v = l.x(Ty::I64, rt);

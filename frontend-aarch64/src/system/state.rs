@@ -47,6 +47,10 @@ pub const MODE_EL1: u32 = 1 << 2;
 pub const MODE_SPSEL: u32 = 1 << 3;
 /// Key mode bit: FP and AdvSIMD instructions trap (CPACR_EL1.FPEN).
 pub const MODE_FP_OFF: u32 = 1 << 4;
+/// Key mode bit: PSTATE.UAO.
+pub const MODE_UAO: u32 = 1 << 5;
+/// First of the key mode bits that belong to the board (see [`jib_ir::runtime::Location::mode`]).
+pub const MODE_BOARD: u32 = 1 << 6;
 
 macro_rules! slots {
     ($($(#[$doc:meta])* $name:ident = $n:literal;)*) => {
@@ -111,6 +115,8 @@ slots! {
     ACTLR = 56;
     /// MDCCINT_EL1
     MDCCINT = 57;
+    /// The event register of WFE and SEV: 1 if set.
+    EVENT = 58;
 }
 
 /// The exception level.
@@ -152,6 +158,7 @@ pub fn mode(state: &State) -> u32 {
         (el1, MODE_EL1),
         (p & pstate::SPSEL != 0, MODE_SPSEL),
         (fp_off, MODE_FP_OFF),
+        (el1 && p & pstate::UAO != 0, MODE_UAO),
     ] {
         mode |= if on { bit } else { 0 };
     }

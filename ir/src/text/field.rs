@@ -83,7 +83,7 @@ variants! {
     Rm: Fpcr TieEven PlusInf MinusInf Zero TieAway Odd;
     CryptoOp: AesE AesD AesMc AesImc Sha1C Sha1P Sha1M Sha1H Sha1Su0 Sha1Su1 Sha256H Sha256H2 Sha256Su0 Sha256Su1
         Sha512H Sha512H2 Sha512Su0 Sha512Su1 PMull64 PMull8;
-    Order: Plain AcqRel;
+    Order: Plain AcqRel Unprivileged;
     Fence: Full Compiler;
     Align: Natural Within16;
 }
@@ -233,6 +233,7 @@ impl Field for ExitKind {
             ExitKind::Jump => f.write_str("Jump"),
             ExitKind::Call { ret } => write!(f, "Call({ret:#x})"),
             ExitKind::Ret => f.write_str("Ret"),
+            ExitKind::Sync => f.write_str("Sync"),
         }
     }
     fn read(text: &str) -> Option<ExitKind> {
@@ -240,12 +241,13 @@ impl Field for ExitKind {
             ("Jump", None) => ExitKind::Jump,
             ("Call", Some(ret)) => ExitKind::Call { ret: number(ret)? },
             ("Ret", None) => ExitKind::Ret,
+            ("Sync", None) => ExitKind::Sync,
             _ => return None,
         })
     }
     #[cfg(test)]
     fn sample(random: u64) -> ExitKind {
-        [ExitKind::Jump, ExitKind::Call { ret: random }, ExitKind::Ret][(random % 3) as usize]
+        [ExitKind::Jump, ExitKind::Call { ret: random }, ExitKind::Ret, ExitKind::Sync][(random % 4) as usize]
     }
 }
 

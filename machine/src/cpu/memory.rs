@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use jib_backend::tlb::{Ranges, Translation};
 use jib_frontend_aarch64::system::mmu::{Fsc, Kind, PhysMem, Regime};
 use jib_ir::guest::Fetch;
 use jib_ir::interp::CAUSE_ALIGNMENT;
 use jib_ir::runtime::{Access, Fault};
 use jib_ir::ty::Size;
 
-use super::tlb::{Rights, Tlb};
+use super::fast::Fast;
+use super::spaces::Spaces;
+use super::tlb::{Found, Rights, Tlb};
 use crate::device::Size as Width;
 use crate::space::AddressSpace;
 
@@ -27,6 +30,12 @@ pub struct Memory {
     pub rights: Rights,
     /// Cached translations.
     pub tlb: Tlb,
+    /// Those that compiled code uses.
+    pub fast: Fast,
+    /// Numbers of the address spaces.
+    pub spaces: Spaces,
+    /// Where code was found in translations larger than a page.
+    pub large_code: Ranges,
 }
 
 /// Table walks read physical memory.
@@ -63,16 +72,31 @@ fn fault(addr: u64, kind: Kind, fsc: Fsc) -> Fault {
 }
 
 impl Memory {
-    /// Physical address of `va`, and whether it is Device memory.
+    /// CPU `cpu`'s way to `space`, nothing cached.
+    pub fn new(cpu: usize, space: Arc<AddressSpace>) -> Memory {
+        Memory {
+            cpu,
+            space,
+            regime: Regime::default(),
+            asid: 0,
+            rights: Rights { el0: false, pan: false },
+            tlb: Tlb::default(),
+            fast: Fast::default(),
+            spaces: Spaces::default(),
+            large_code: Ranges::default(),
+        }
+    }
+
+    /// What `va` leads to for an access of `kind` with `rights`.
     #[inline]
-    pub fn translate(&mut self, va: u64, kind: Kind, rights: Rights) -> Result<(u64, bool), Fsc> {
+    pub fn translate(&mut self, va: u64, kind: Kind, rights: Rights) -> Result<Found, Fsc> {
         self.tlb.translate(&self.regime, self.asid, &mut Tables(&self.space), va, kind, rights)
     }
 
     #[inline]
     fn target(&mut self, va: u64, size: Size, kind: Kind, rights: Rights) -> Result<u64, Fault> {
-        let (pa, device) = self.translate(va, kind, rights).map_err(|fsc| fault(va, kind, fsc))?;
-        if device && va & (size.bytes() - 1) != 0 && self.regime.enabled() {
+        let Found { pa, entry } = self.translate(va, kind, rights).map_err(|fsc| fault(va, kind, fsc))?;
+        if entry.device && va & (size.bytes() - 1) != 0 && self.regime.enabled() {
             let access = if kind == Kind::Write { Access::Write } else { Access::Read };
             return Err(Fault { addr: va, access, cause: CAUSE_ALIGNMENT });
         }
@@ -152,25 +176,60 @@ impl Memory {
     }
 }
 
-/// Reads code of one page, through a translation made once.
-pub(super) struct CodePage<'a> {
-    /// Memory.
-    pub(super) space: &'a AddressSpace,
-    /// First virtual address of the page.
-    pub(super) va: u64,
-    /// First physical address of the page.
-    pub(super) pa: u64,
+impl Memory {
+    /// The host address of `size` bytes at `va`, if compiled code may access them itself; its table knows the page
+    /// from then on.
+    pub fn direct(&mut self, access: Access, size: Size, va: u64, rights: Rights) -> Option<u64> {
+        if Self::splits(va, size) {
+            return None;
+        }
+        let kind = if access == Access::Write { Kind::Write } else { Kind::Read };
+        let Found { pa, entry } = self.translate(va, kind, rights).ok()?;
+        if entry.device && self.regime.enabled() {
+            // Unaligned accesses fault.
+            return None;
+        }
+        let ram = self.space.ram();
+        let offset = ram.offset(pa & !0xfff, 0x1000)?;
+        let allows = |kind| entry.check(kind, rights.el0, rights.pan).is_ok();
+        let write = !entry.clean && allows(Kind::Write) && ram.pages().free_to_write(offset);
+        if kind == Kind::Write && !write {
+            return None;
+        }
+        let host = ram.host() as u64 + offset;
+        let (read, shift, private) = (allows(Kind::Read), entry.shift.max(12), entry.not_global);
+        self.fast.fill(rights, &Translation { address: va, host, read, write, shift, private });
+        Some(host + (pa & 0xfff))
+    }
+
+    /// Drops every translation.
+    pub fn flush(&mut self) {
+        self.tlb.flush();
+        self.fast.flush();
+        self.spaces.forget();
+        self.large_code.clear();
+    }
 }
 
-impl Fetch for CodePage<'_> {
-    fn word(&self, pc: u64) -> Result<u32, Fault> {
-        let offset = pc.wrapping_sub(self.va);
-        if offset >= 0x1000 {
-            // A region stays in its page: where the next one is mapped may change independently.
-            return Err(fault(pc, Kind::Fetch, Fsc::EXTERNAL));
-        }
-        let mut word = [0; 4];
-        self.space.peek(self.pa + offset, &mut word).map_err(|_| fault(pc, Kind::Fetch, Fsc::EXTERNAL))?;
-        Ok(u32::from_le_bytes(word))
+/// Code by physical address, for the translator: marks what it reads.
+pub(crate) struct Code {
+    /// Memory.
+    pub(crate) space: Arc<AddressSpace>,
+    /// Called with the host address of a page that may have been written to unasked until now.
+    pub(crate) appeared: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Fetch for Code {
+    fn word(&self, pa: u64) -> Result<u32, Fault> {
+        let ram = self.space.ram();
+        let word = || {
+            let offset = ram.offset(pa, 4)?;
+            // Marked before it is read, so that a write from now on is seen.
+            if ram.pages().mark_code(offset) {
+                (self.appeared)(ram.host() as u64 + (offset & !0xfff));
+            }
+            ram.load(offset, Width::B4, Ordering::Acquire)
+        };
+        word().map(|w| w as u32).ok_or(fault(pa, Kind::Fetch, Fsc::EXTERNAL))
     }
 }

@@ -1,11 +1,15 @@
 //! A CPU of the board: runs guest code at EL0 and EL1, takes exceptions and interrupts.
 //!
-//! [`memory`] and [`tlb`] are its way to memory, [`system`] what translated code may ask of the
-//! board, [`blocks`] its translated code, [`signals`] how the rest of the machine reaches it.
+//! [`memory`] and [`tlb`] are its way to memory, [`fast`] the way of compiled code; [`system`] is what translated code
+//! may ask of the board, [`spaces`] how code is told apart; [`signals`] is how the rest of the machine reaches it,
+//! [`shootdown`] how CPUs reach each other, [`alarm`] how time does.
 
-mod blocks;
+pub mod alarm;
+pub mod fast;
 pub mod memory;
+pub mod shootdown;
 pub mod signals;
+pub mod spaces;
 pub mod system;
 pub mod tlb;
 
@@ -14,22 +18,14 @@ use std::time::Duration;
 
 use jib_frontend_aarch64::A64System;
 use jib_frontend_aarch64::system::exception::{self, Vector, ec, syndrome};
-use jib_frontend_aarch64::system::mmu::Kind;
 use jib_frontend_aarch64::system::state::{self, pstate};
-use jib_ir::guest::Guest;
-use jib_ir::interp::{self, Scratch};
-use jib_ir::region::BlockId;
-use jib_ir::runtime::{Access, Exit, Fault, Wait};
-use jib_ir::state::{State, slot};
+use jib_ir::runtime::{Exit, Wait};
+use jib_ir::state::slot;
 
 use crate::psci::{self, Outcome, Power};
-use blocks::Blocks;
 use signals::{Command, Signals};
 use system::System;
-use tlb::Rights;
 
-/// Blocks run between two looks at the clock.
-const BLOCKS_PER_TICK: u32 = 256;
 /// Longest sleep of WFE, and of WFI when no timer is set.
 const WFE_SLEEP: Duration = Duration::from_micros(50);
 const WFI_SLEEP: Duration = Duration::from_millis(100);
@@ -47,32 +43,19 @@ pub enum Stop {
 
 /// One CPU with its thread's state.
 pub struct Vcpu {
-    /// Architectural state.
-    pub state: State,
+    /// Architectural state, and what runs it.
+    cpu: jib_backend::Vcpu<A64System>,
     system: System,
     power: Arc<dyn Power + Send + Sync>,
     signals: Arc<Signals>,
-    blocks: Blocks,
-    scratch: Scratch,
-    /// Blocks until the next look at the clock.
-    countdown: u32,
-    /// Blocks run, for statistics.
-    pub executed: u64,
 }
 
 impl Vcpu {
     /// A CPU that is off.
     pub fn new(system: System, power: Arc<dyn Power + Send + Sync>, signals: Arc<Signals>) -> Vcpu {
-        Vcpu {
-            state: State::default(),
-            system,
-            power,
-            signals,
-            blocks: Blocks::default(),
-            scratch: Scratch::default(),
-            countdown: 0,
-            executed: 0,
-        }
+        let cpu = jib_backend::Vcpu::new(&system.translator);
+        signals.attach(cpu.kicker());
+        Vcpu { cpu, system, power, signals }
     }
 
     /// Runs until the machine stops: waits to be switched on, runs, may be off again.
@@ -80,10 +63,10 @@ impl Vcpu {
         loop {
             match self.signals.wait_for_start() {
                 Command::Start(start) => {
-                    state::reset(&mut self.state, start.mpidr);
-                    self.state.set_pc(start.entry);
-                    self.state.set_x(0, start.context);
-                    self.system.refresh(&self.state);
+                    state::reset(&mut self.cpu.state, start.mpidr);
+                    self.cpu.state.set_pc(start.entry);
+                    self.cpu.state.set_x(0, start.context);
+                    self.system.refresh(&self.cpu.state);
                 }
                 Command::Quit => return Stop::Quit,
             }
@@ -96,18 +79,7 @@ impl Vcpu {
     /// Runs until the CPU is switched off (`None`) or the machine stops.
     fn run_until_off(&mut self) -> Option<Stop> {
         loop {
-            if self.countdown == 0 {
-                self.countdown = BLOCKS_PER_TICK;
-                self.system.tick();
-            }
-            self.countdown -= 1;
-            if self.signals.quitting() {
-                return Some(Stop::Quit);
-            }
-            self.system.acknowledge();
-            self.take_interrupt();
-            let exit = self.run_block();
-            self.executed += 1;
+            let exit = self.cpu.run(&mut self.system);
             match self.handle(exit) {
                 After::Continue => {}
                 After::Off => return None,
@@ -116,92 +88,83 @@ impl Vcpu {
         }
     }
 
-    /// Enters the vector of a pending interrupt that is not masked.
-    fn take_interrupt(&mut self) {
-        let p = self.state.get(slot::PSTATE);
-        if self.signals.fiq() && p & pstate::F == 0 {
-            exception::enter(&mut self.state, Vector::Fiq, None, None);
-        } else if self.signals.irq() && p & pstate::I == 0 {
-            exception::enter(&mut self.state, Vector::Irq, None, None);
+    /// Looks at what a kick was for.
+    fn attend(&mut self) -> After {
+        self.cpu.take_request();
+        if self.signals.quitting() {
+            return After::Stop(Stop::Quit);
         }
+        self.system.tick();
+        self.take_interrupt();
+        After::Continue
     }
 
-    /// Finds or translates the block at the program counter and runs it.
-    fn run_block(&mut self) -> Exit {
-        let p = self.state.get(slot::PSTATE);
-        if p & pstate::IL != 0 {
-            return Exit::Syndrome(syndrome(ec::ILLEGAL, 0));
+    /// Enters the vector of a pending interrupt that is not masked.
+    fn take_interrupt(&mut self) {
+        let s = &mut self.cpu.state;
+        let p = s.get(slot::PSTATE);
+        if self.signals.fiq() && p & pstate::F == 0 {
+            exception::enter(s, Vector::Fiq, None, None);
+        } else if self.signals.irq() && p & pstate::I == 0 {
+            exception::enter(s, Vector::Irq, None, None);
         }
-        let el0 = p & pstate::EL == 0;
-        self.system.memory.rights = Rights { el0, pan: p & pstate::PAN != 0 };
-        let pc = self.state.pc();
-        if pc & 3 != 0 {
-            return Exit::Fault(Fault { addr: pc, access: Access::Fetch, cause: 0 });
-        }
-        let fetched = self.system.memory.translate(pc, Kind::Fetch, Rights { el0, pan: false });
-        let pa = match fetched {
-            Ok((pa, _)) => pa,
-            Err(fsc) => return Exit::Fault(Fault { addr: pc, access: Access::Fetch, cause: fsc.0 as u32 }),
-        };
-        let key = A64System.key(&self.state);
-        let region = match self.blocks.find(key, pa, &self.system.memory.space) {
-            Ok(region) => region,
-            Err(fault) => return Exit::Fault(fault),
-        };
-        let helpers = A64System.helpers();
-        interp::run(region, BlockId(0), &mut self.state, &mut self.system, helpers, &mut self.scratch)
     }
 
     fn handle(&mut self, exit: Exit) -> After {
-        if let Some((esr, far)) = exception::of_exit(&self.state, &exit) {
-            self.system.report_undefined(&exit, self.state.pc());
-            exception::enter(&mut self.state, Vector::Sync, Some(esr), far);
+        if let Some((esr, far)) = exception::of_exit(&self.cpu.state, &exit) {
+            self.system.report_undefined(&exit, self.cpu.state.pc());
+            exception::enter(&mut self.cpu.state, Vector::Sync, Some(esr), far);
             return After::Continue;
         }
         match exit {
             Exit::Hvc(_) => return self.firmware_call(),
             Exit::Smc(_) => {
                 // There is no EL3: SMC is undefined, at its own address.
-                let pc = self.state.pc();
-                self.state.set_pc(pc.wrapping_sub(4));
-                exception::enter(&mut self.state, Vector::Sync, Some(syndrome(ec::UNKNOWN, 0)), None);
+                let pc = self.cpu.state.pc();
+                self.cpu.state.set_pc(pc.wrapping_sub(4));
+                exception::enter(&mut self.cpu.state, Vector::Sync, Some(syndrome(ec::UNKNOWN, 0)), None);
             }
-            Exit::Wait(Wait::Interrupt) => self.sleep(WFI_SLEEP),
-            Exit::Wait(Wait::Event) => self.sleep(WFE_SLEEP),
+            Exit::Wait(Wait::Interrupt) => self.sleep(WFI_SLEEP, false),
+            Exit::Interrupt => return self.attend(),
+            Exit::Wait(Wait::Event) => {
+                self.sleep(WFE_SLEEP, true);
+                // The instruction runs again, and takes it.
+                self.cpu.state.set(state::EVENT, 1);
+            }
             Exit::Wait(Wait::Yield) => std::thread::yield_now(),
             _ => {}
         }
         After::Continue
     }
 
-    /// Sleeps until an interrupt, a timer, or `longest`.
-    fn sleep(&mut self, longest: Duration) {
+    /// Sleeps until an interrupt, a timer, an `event` if asked, or `longest`.
+    fn sleep(&mut self, longest: Duration, event: bool) {
         self.system.tick();
         let until = self.system.next_timer().unwrap_or(longest).min(longest);
         self.system.park();
-        self.signals.wait_for_interrupt(until);
-        self.countdown = 0;
+        self.signals.wait_for_interrupt(until, event);
+        self.system.tick();
     }
 
     fn firmware_call(&mut self) -> After {
-        let regs = [0, 1, 2, 3].map(|i| self.state.x(i));
+        let regs = [0, 1, 2, 3].map(|i| self.cpu.state.x(i));
         match psci::call(&*self.power, self.system.memory.cpu, regs) {
             Outcome::Return(values) => {
                 for (i, v) in values.into_iter().enumerate() {
-                    self.state.set_x(i, v);
+                    self.cpu.state.set_x(i, v);
                 }
             }
             Outcome::Standby => {
-                self.sleep(WFI_SLEEP);
-                self.state.set_x(0, 0);
+                self.sleep(WFI_SLEEP, false);
+                self.cpu.state.set_x(0, 0);
             }
             Outcome::Suspend { entry, context } => {
-                self.sleep(WFI_SLEEP);
-                let mpidr = self.state.get(state::MPIDR);
-                state::reset(&mut self.state, mpidr);
-                self.state.set_pc(entry);
-                self.state.set_x(0, context);
-                self.system.refresh(&self.state);
+                self.sleep(WFI_SLEEP, false);
+                let mpidr = self.cpu.state.get(state::MPIDR);
+                state::reset(&mut self.cpu.state, mpidr);
+                self.cpu.state.set_pc(entry);
+                self.cpu.state.set_x(0, context);
+                self.system.refresh(&self.cpu.state);
             }
             Outcome::Off => {
                 self.system.park();

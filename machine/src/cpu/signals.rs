@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jib_backend::Kicker;
+
 use crate::irq::IrqSink;
 
 /// Input number of IRQ on [`Signals`] as a sink.
@@ -48,8 +50,11 @@ pub struct Signals {
     irq: AtomicBool,
     fiq: AtomicBool,
     quit: AtomicBool,
+    /// The event register was set by another CPU.
+    event: AtomicBool,
     inner: Mutex<Inner>,
     changed: Condvar,
+    kicker: Mutex<Option<Kicker>>,
 }
 
 #[derive(Default)]
@@ -77,9 +82,35 @@ impl Signals {
 
     /// Asks the CPU's thread to end.
     pub fn quit(&self) {
-        let _inner = self.lock();
-        self.quit.store(true, Ordering::Release);
+        {
+            let _inner = self.lock();
+            self.quit.store(true, Ordering::SeqCst);
+            self.changed.notify_all();
+        }
+        self.kick();
+    }
+
+    /// From now on the CPU's code is run by the thread behind `kicker`.
+    pub fn attach(&self, kicker: Kicker) {
+        *self.kicker() = Some(kicker);
+    }
+
+    /// Makes the CPU leave its code and look at what it was told.
+    pub fn kick(&self) {
+        if let Some(kicker) = &*self.kicker() {
+            kicker.kick();
+        }
+    }
+
+    /// SEV of another CPU.
+    pub fn send_event(&self) {
+        self.event.store(true, Ordering::SeqCst);
+        drop(self.lock());
         self.changed.notify_all();
+    }
+
+    fn kicker(&self) -> MutexGuard<'_, Option<Kicker>> {
+        self.kicker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes back a [`Signals::quit`] and a start that came too late. No thread may run the CPU.
@@ -125,10 +156,13 @@ impl Signals {
         }
     }
 
-    /// Waits until an interrupt input is high, for `longest` at most.
-    pub fn wait_for_interrupt(&self, longest: Duration) {
+    /// Waits until an interrupt input is high, for `longest` at most; for an `event` of another CPU, too, if asked.
+    pub fn wait_for_interrupt(&self, longest: Duration, event: bool) {
         let inner = self.lock();
-        let idle = |_: &mut Inner| !self.irq() && !self.fiq() && !self.quitting();
+        let idle = |_: &mut Inner| {
+            let event = event && self.event.swap(false, Ordering::SeqCst);
+            !self.irq() && !self.fiq() && !self.quitting() && !event
+        };
         drop(self.changed.wait_timeout_while(inner, longest, idle).unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -140,10 +174,11 @@ impl Signals {
 impl IrqSink for Signals {
     fn set(&self, id: u32, level: bool) {
         let input = if id == IRQ { &self.irq } else { &self.fiq };
-        input.store(level, Ordering::Release);
+        input.store(level, Ordering::SeqCst);
         if level {
-            let _inner = self.lock();
+            drop(self.lock());
             self.changed.notify_all();
+            self.kick();
         }
     }
 }
@@ -172,7 +207,7 @@ mod tests {
         let s = Arc::new(Signals::default());
         let other = s.clone();
         let thread = std::thread::spawn(move || other.set(IRQ, true));
-        s.wait_for_interrupt(Duration::from_secs(60));
+        s.wait_for_interrupt(Duration::from_secs(60), false);
         assert!(s.irq() && !s.fiq());
         thread.join().expect("the other thread");
     }

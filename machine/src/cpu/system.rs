@@ -1,40 +1,32 @@
 //! What translated code may ask of the board: memory, interrupt controller, timers, TLB maintenance.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jib_backend::Translator;
+use jib_frontend_aarch64::A64System;
+use jib_frontend_aarch64::system::exception::{ec, syndrome};
 use jib_frontend_aarch64::system::mmu::Kind;
-use jib_frontend_aarch64::system::state;
+use jib_frontend_aarch64::system::state::{self, pstate};
 use jib_frontend_aarch64::system::sysreg::{Encoding, find, reg};
 use jib_ir::eval::int;
-use jib_ir::runtime::{Exit, Fault, RmwOp, Runtime};
-use jib_ir::state::State;
+use jib_ir::runtime::{Access, Exit, Fault, Location, RmwOp, Runtime};
+use jib_ir::state::{State, slot};
 use jib_ir::ty::Size;
 
+use super::alarm::Alarms;
 use super::memory::Memory;
+use super::shootdown::{Request, Shootdown};
 use super::signals::Signals;
-use super::tlb::Rights;
+use super::spaces::UpperHalves;
+use super::tlb::{Found, PAGE_SHIFT, Rights};
 use crate::clock::{COUNTER_HZ, Clock, ticks};
 use crate::devices::gic::Gic;
 use crate::devices::gic::icc::Icc;
 use crate::irq::IrqLine;
 use crate::timer::{GenericTimer, Timer};
-
-/// TLB maintenance that reaches every CPU: who has done what of it.
-pub struct Shootdown {
-    /// Number of broadcast invalidations so far.
-    issued: AtomicU64,
-    /// Per CPU, how many of them it has carried out; `u64::MAX` while it runs no code.
-    done: Vec<AtomicU64>,
-}
-
-impl Shootdown {
-    /// For `cpus` CPUs, all off.
-    pub fn new(cpus: usize) -> Shootdown {
-        Shootdown { issued: AtomicU64::new(0), done: (0..cpus).map(|_| AtomicU64::new(u64::MAX)).collect() }
-    }
-}
 
 /// Interrupt outputs of a CPU's timers.
 pub struct TimerLines {
@@ -44,53 +36,97 @@ pub struct TimerLines {
     pub virt: IrqLine,
 }
 
-/// One CPU's view of the board.
-pub struct System {
+/// What a CPU's view of the board is made of.
+pub struct Parts {
     /// Memory.
     pub memory: Memory,
-    gic: Arc<Gic>,
-    signals: Arc<Signals>,
-    clock: Clock,
+    /// The interrupt controller.
+    pub gic: Arc<Gic>,
+    /// The CPU's inputs.
+    pub signals: Arc<Signals>,
+    /// The system counter.
+    pub clock: Clock,
+    /// Outputs of its timers.
+    pub lines: TimerLines,
+    /// Who wakes it for them.
+    pub alarms: Arc<Alarms>,
+    /// What CPUs ask of each other.
+    pub shootdown: Arc<Shootdown>,
+    /// All CPUs' inputs.
+    pub everyone: Vec<Arc<Signals>>,
+    /// Upper halves seen.
+    pub upper: Arc<UpperHalves>,
+    /// Translations of code.
+    pub translator: Arc<Translator<A64System>>,
+    /// Tell of what is missing.
+    pub verbose: bool,
+}
+
+/// One CPU's view of the board.
+pub struct System {
+    parts: Parts,
     timer: GenericTimer,
-    lines: TimerLines,
-    shootdown: Arc<Shootdown>,
-    /// Broadcast invalidations carried out.
+    /// Requests of other CPUs carried out.
     done: u64,
-    verbose: bool,
+    /// The last request of this CPU that it has not waited for; 0 if none.
+    awaited: u64,
+    parked: bool,
+    /// The key mode bits of EL1 code.
+    mode: u32,
+}
+
+impl Deref for System {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+impl DerefMut for System {
+    fn deref_mut(&mut self) -> &mut Parts {
+        &mut self.parts
+    }
 }
 
 impl System {
     /// Puts a CPU's view together.
-    pub fn new(
-        memory: Memory,
-        gic: Arc<Gic>,
-        signals: Arc<Signals>,
-        clock: Clock,
-        lines: TimerLines,
-        shootdown: Arc<Shootdown>,
-        verbose: bool,
-    ) -> System {
-        let timer = GenericTimer::default();
-        System { memory, gic, signals, clock, timer, lines, shootdown, done: 0, verbose }
+    pub fn new(parts: Parts) -> System {
+        let done = parts.shootdown.issued();
+        System { parts, timer: GenericTimer::default(), done, awaited: 0, parked: true, mode: 0 }
     }
 
     /// Takes over the translation registers after a reset.
     pub fn refresh(&mut self, s: &State) {
         self.timer = GenericTimer::default();
-        self.memory.tlb.flush();
+        self.memory.flush();
         self.sync_regime(s);
+        self.tick();
     }
 
+    /// Follows a write to a register that controls translation.
     fn sync_regime(&mut self, s: &State) {
-        self.memory.regime = state::regime(s);
-        self.memory.asid = self.memory.regime.asid();
+        let (old, new) = (self.memory.regime, state::regime(s));
+        if (old.sctlr, old.tcr, old.mair) != (new.sctlr, new.tcr, new.mair) {
+            self.memory.flush();
+        }
+        if old.ttbr1 != new.ttbr1 {
+            self.memory.spaces.upper_changed();
+        }
+        if old.ttbr0 != new.ttbr0 {
+            self.memory.spaces.lower_changed();
+        }
+        self.memory.regime = new;
+        self.memory.asid = new.asid();
+        let asid = self.memory.asid;
+        self.memory.fast.set_asid(asid);
+        self.mode = self.upper.mode(&new);
     }
 
-    /// Drives the timers' interrupt lines.
+    /// Drives the timers' interrupt lines, and has itself woken when they are to change.
     pub fn tick(&mut self) {
         let now = self.clock.now();
         self.lines.physical.set(self.timer.physical.level(now));
         self.lines.virt.set(self.timer.virt.level(now));
+        self.alarms.set(self.memory.cpu, self.timer.deadline(now));
     }
 
     /// Time until a timer fires by itself.
@@ -99,37 +135,79 @@ impl System {
         self.timer.deadline(now).map(|at| ticks(at - now))
     }
 
-    /// Carries out broadcast TLB maintenance of other CPUs. Called between blocks: then no access
-    /// through an old translation is under way.
+    /// Carries out what other CPUs asked for. Called between translations: then no access through an old translation
+    /// is under way.
     #[inline]
     pub fn acknowledge(&mut self) {
-        let issued = self.shootdown.issued.load(Ordering::Acquire);
-        let mine = &self.shootdown.done[self.memory.cpu];
-        if self.done != issued {
-            self.memory.tlb.flush();
-            self.done = issued;
+        if self.parked {
+            self.parked = false;
+            // Before the look at what is asked: who asks sees it, or is seen.
+            self.shootdown.report(self.memory.cpu, self.done);
         }
-        if mine.load(Ordering::Relaxed) != issued {
-            mine.store(issued, Ordering::Release);
+        if self.shootdown.issued() != self.done {
+            self.catch_up();
         }
     }
 
-    /// The CPU runs no code from now until its next [`System::acknowledge`].
-    pub fn park(&self) {
-        self.shootdown.done[self.memory.cpu].store(u64::MAX, Ordering::Release);
-    }
-
-    /// Makes every other CPU drop its translations, and waits until all have.
-    fn shoot_down(&mut self) {
-        let number = self.shootdown.issued.fetch_add(1, Ordering::AcqRel) + 1;
-        loop {
-            // Others may be waiting for this CPU meanwhile.
-            self.acknowledge();
-            let behind = |d: &AtomicU64| d.load(Ordering::Acquire) < number;
-            if !self.shootdown.done.iter().any(behind) || self.signals.quitting() {
-                return;
+    #[cold]
+    fn catch_up(&mut self) {
+        let (issued, requests) = self.shootdown.after(self.done);
+        match requests {
+            Some(requests) => requests.into_iter().for_each(|r| self.carry_out(r)),
+            None => {
+                self.memory.flush();
+                self.translator.unlink_all();
             }
-            std::thread::yield_now();
+        }
+        self.done = issued;
+        self.shootdown.report(self.memory.cpu, issued);
+    }
+
+    fn carry_out(&mut self, request: Request) {
+        let memory = &mut self.parts.memory;
+        match request {
+            Request::All => {
+                memory.flush();
+                self.translator.unlink_all();
+            }
+            Request::Asid(asid) => {
+                memory.tlb.flush_asid(asid);
+                memory.fast.flush_asid(asid);
+                memory.spaces.forget_asid(asid);
+            }
+            Request::Page(va) => {
+                memory.tlb.flush_page(va);
+                memory.fast.flush_page(va);
+                if memory.large_code.contains(va) {
+                    memory.spaces.forget();
+                    self.parts.translator.unlink_all();
+                } else if self.parts.translator.has_code_at(va) {
+                    memory.spaces.forget();
+                    self.parts.translator.unlink_page(va);
+                }
+            }
+            Request::Code(host) => memory.fast.forbid_writes(host),
+        }
+    }
+
+    /// The CPU runs no code, and its timers are its own business, from now until its next [`System::acknowledge`].
+    pub fn park(&mut self) {
+        self.parked = true;
+        self.shootdown.park(self.memory.cpu);
+        self.alarms.set(self.memory.cpu, None);
+    }
+
+    /// Does here what TLBI asks for, and has it done by the other CPUs if it is for `everyone`.
+    fn invalidate(&mut self, request: Request, everyone: bool) {
+        self.carry_out(request);
+        // Links between translations are shared by all.
+        let shared = match request {
+            Request::Page(va) => self.memory.large_code.contains(va) || self.translator.has_code_at(va),
+            Request::All => true,
+            Request::Asid(_) | Request::Code(_) => false,
+        };
+        if (everyone || shared) && self.shootdown.several() {
+            self.awaited = self.shootdown.issue(request, Some(self.memory.cpu));
         }
     }
 
@@ -171,11 +249,7 @@ impl System {
         match encoding {
             reg::CNTP_TVAL_EL0 | reg::CNTP_CTL_EL0 | reg::CNTP_CVAL_EL0 => self.write_timer(encoding, v, false),
             reg::CNTV_TVAL_EL0 | reg::CNTV_CTL_EL0 | reg::CNTV_CVAL_EL0 => self.write_timer(encoding, v, true),
-            reg::SCTLR_EL1 | reg::TCR_EL1 | reg::MAIR_EL1 => {
-                self.memory.tlb.flush();
-                self.sync_regime(s);
-            }
-            reg::TTBR0_EL1 | reg::TTBR1_EL1 => self.sync_regime(s),
+            reg::SCTLR_EL1 | reg::TCR_EL1 | reg::MAIR_EL1 | reg::TTBR0_EL1 | reg::TTBR1_EL1 => self.sync_regime(s),
             // Read where they matter.
             reg::CPACR_EL1 | reg::MDSCR_EL1 => {}
             reg::DBGBCR0_EL1 | reg::DBGBCR1_EL1 | reg::DBGWCR0_EL1 | reg::DBGWCR1_EL1 => {}
@@ -204,26 +278,23 @@ impl System {
         match encoding.crn() {
             8 => self.tlbi(encoding, v),
             7 if encoding.crm() >= 8 => self.address_translate(s, encoding, v),
-            // IC IALLU: code is found again by the version of its page.
-            _ => {}
+            // IC IALLUIS, IC IALLU
+            _ => self.translator.invalidate_all(),
         }
         Ok(())
     }
 
     fn tlbi(&mut self, encoding: Encoding, v: u64) {
-        let tlb = &mut self.memory.tlb;
-        match encoding.op2() {
+        let request = match encoding.op2() {
             // VMALLE1
-            0 => tlb.flush(),
+            0 => Request::All,
             // ASIDE1
-            2 => tlb.flush_asid((v >> 48) as u16),
+            2 => Request::Asid((v >> 48) as u16),
             // VAE1, VAAE1, VALE1, VAALE1
-            _ => tlb.flush_page(v << 12),
-        }
+            _ => Request::Page(v << 12),
+        };
         // CRm 3 and 1 are the inner and outer shareable forms.
-        if matches!(encoding.crm(), 1 | 3) && self.shootdown.done.len() > 1 {
-            self.shoot_down();
-        }
+        self.invalidate(request, matches!(encoding.crm(), 1 | 3));
     }
 
     /// AT S1E1R, S1E1W, S1E0R, S1E0W, S1E1RP, S1E1WP: PAR_EL1 tells what a translation finds.
@@ -232,8 +303,8 @@ impl System {
         let kind = if op2 & 1 == 1 { Kind::Write } else { Kind::Read };
         let rights = Rights { el0: op2 & 2 != 0, pan: encoding.crm() == 9 && self.memory.rights.pan };
         let par = match self.memory.translate(va, kind, rights) {
-            Ok((pa, device)) => {
-                let attributes = if device { 0x04u64 } else { 0xff } << 56;
+            Ok(Found { pa, entry }) => {
+                let attributes = if entry.device { 0x04u64 } else { 0xff } << 56;
                 attributes | pa & 0x0000_ffff_ffff_f000 | 1 << 11 | 3 << 7
             }
             Err(fsc) => 1 << 11 | (fsc.0 as u64) << 1 | 1,
@@ -281,6 +352,67 @@ impl Runtime for System {
     }
     fn random(&mut self) -> Option<u64> {
         crate::host::entropy()
+    }
+    fn synchronize(&mut self) {
+        self.fence();
+        while self.awaited != 0 {
+            if self.shootdown.complete(self.awaited) || self.signals.quitting() {
+                self.awaited = 0;
+                return;
+            }
+            // Others may be waiting for this CPU meanwhile.
+            self.acknowledge();
+            std::thread::yield_now();
+        }
+    }
+    fn send_event(&mut self) {
+        let me = self.memory.cpu;
+        self.everyone.iter().enumerate().filter(|(n, _)| *n != me).for_each(|(_, s)| s.send_event());
+    }
+    #[inline]
+    fn locate(&mut self, s: &State) -> Result<Location, Exit> {
+        self.acknowledge();
+        let p = s.get(slot::PSTATE);
+        if (self.signals.irq() && p & pstate::I == 0) || (self.signals.fiq() && p & pstate::F == 0) {
+            return Err(Exit::Interrupt);
+        }
+        if p & pstate::IL != 0 {
+            return Err(Exit::Syndrome(syndrome(ec::ILLEGAL, 0)));
+        }
+        let (pc, el0) = (s.pc(), p & pstate::EL == 0);
+        let memory = &mut self.parts.memory;
+        memory.rights = Rights { el0, pan: p & pstate::PAN != 0 };
+        let fault = |cause| Err(Exit::Fault(Fault { addr: pc, access: Access::Fetch, cause }));
+        if pc & 3 != 0 {
+            return fault(0);
+        }
+        let found = match memory.translate(pc, Kind::Fetch, Rights { el0, pan: false }) {
+            Ok(found) => found,
+            Err(fsc) => return fault(fsc.0 as u32),
+        };
+        if found.entry.shift > PAGE_SHIFT {
+            memory.large_code.add(pc, found.entry.shift);
+        }
+        Ok(Location {
+            page: found.pa & !0xfff,
+            mode: if el0 { 0 } else { self.mode },
+            space: memory.spaces.number(el0, memory.asid, pc),
+            tlb: memory.fast.address(memory.rights),
+            tlb_unprivileged: memory.fast.address(Rights { el0: true, pan: false }),
+        })
+    }
+    fn host_address(&mut self, access: Access, size: Size, addr: u64, unprivileged: bool) -> Option<u64> {
+        let rights = if unprivileged { Rights { el0: true, pan: false } } else { self.memory.rights };
+        self.memory.direct(access, size, addr, rights)
+    }
+    fn code_changed(&mut self, addr: u64, len: u64) -> bool {
+        let rights = self.memory.rights;
+        if let Ok(found) = self.memory.translate(addr, Kind::Read, rights)
+            && let Some(offset) = self.memory.space.ram().offset(found.pa, len)
+        {
+            self.memory.space.ram().pages().written(offset, len);
+        }
+        true
     }
     fn load_unprivileged(&mut self, size: Size, addr: u64) -> Result<u128, Fault> {
         self.memory.load(size, addr, Rights { el0: true, pan: false })

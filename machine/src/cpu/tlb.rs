@@ -1,12 +1,15 @@
 //! A software TLB: recently used translations of one CPU, by page and address space.
 
+use jib_backend::tlb::Ranges;
 use jib_frontend_aarch64::system::mmu::{Entry, Fsc, Kind, PhysMem, Regime, walk};
 
 /// log2 of the number of slots.
-const BITS: u32 = 10;
+const BITS: u32 = 12;
 /// Smallest granule: what one slot translates.
 pub(super) const PAGE_SHIFT: u32 = 12;
 
+/// The bits of an address that take part in translation in every case.
+const VA_MASK: u64 = 0x00ff_ffff_ffff_ffff;
 /// A global entry matches every ASID.
 const GLOBAL: u32 = u32::MAX;
 
@@ -27,9 +30,19 @@ pub struct Rights {
     pub pan: bool,
 }
 
+/// A translation that an access may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Physical address.
+    pub pa: u64,
+    /// The page's translation.
+    pub entry: Entry,
+}
+
 /// The TLB.
 pub struct Tlb {
     slots: Box<[Slot]>,
+    large: Ranges,
     /// Misses, for statistics.
     pub misses: u64,
 }
@@ -48,7 +61,7 @@ impl Default for Tlb {
             level: 0,
         };
         let empty = Slot { page: u64::MAX, asid: GLOBAL, entry };
-        Tlb { slots: vec![empty; 1 << BITS].into_boxed_slice(), misses: 0 }
+        Tlb { slots: vec![empty; 1 << BITS].into_boxed_slice(), large: Ranges::default(), misses: 0 }
     }
 }
 
@@ -63,13 +76,13 @@ impl Tlb {
         va: u64,
         kind: Kind,
         rights: Rights,
-    ) -> Result<(u64, bool), Fsc> {
+    ) -> Result<Found, Fsc> {
         let slot = &self.slots[index(va)];
         let hit = slot.page == va >> PAGE_SHIFT && (slot.asid == asid as u32 || slot.asid == GLOBAL);
         // A first write to a clean page must mark it dirty in the tables.
         if hit && !(kind == Kind::Write && slot.entry.clean) {
             slot.entry.check(kind, rights.el0, rights.pan)?;
-            return Ok((slot.entry.translate(va), slot.entry.device));
+            return Ok(Found { pa: slot.entry.translate(va), entry: slot.entry });
         }
         self.miss(regime, asid, mem, va, kind, rights)
     }
@@ -83,20 +96,24 @@ impl Tlb {
         va: u64,
         kind: Kind,
         rights: Rights,
-    ) -> Result<(u64, bool), Fsc> {
+    ) -> Result<Found, Fsc> {
         self.misses += 1;
         let canonical = regime.canonical(va);
         let entry = walk(regime, mem, canonical, kind, rights.el0)?;
         let asid = if entry.not_global { asid as u32 } else { GLOBAL };
         // Kept under the address as accessed, tag and all: a tagged pointer hits like any other.
         self.slots[index(va)] = Slot { page: va >> PAGE_SHIFT, asid, entry };
+        if entry.shift > PAGE_SHIFT {
+            self.large.add(entry.va, entry.shift);
+        }
         entry.check(kind, rights.el0, rights.pan)?;
-        Ok((entry.translate(canonical), entry.device))
+        Ok(Found { pa: entry.translate(canonical), entry })
     }
 
     /// Drops everything.
     pub fn flush(&mut self) {
         self.slots.iter_mut().for_each(|s| s.page = u64::MAX);
+        self.large.clear();
     }
 
     /// Drops what belongs to `asid` (global entries stay).
@@ -106,19 +123,50 @@ impl Tlb {
 
     /// Drops translations of the page at `va`, in whatever block or run it was mapped.
     pub fn flush_page(&mut self, va: u64) {
-        let va = va & 0x00ff_ffff_ffff_ffff;
-        for slot in &mut self.slots {
-            let e = &slot.entry;
-            let covers = (e.va & 0x00ff_ffff_ffff_ffff) >> e.shift == va >> e.shift;
-            if covers {
-                slot.page = u64::MAX;
-            }
-        }
+        let covers = |slot: &Slot| (slot.entry.va & VA_MASK) >> slot.entry.shift == (va & VA_MASK) >> slot.entry.shift;
+        let slots = if self.large.contains(va) { &mut self.slots[..] } else { std::slice::from_mut(&mut self.slots[index(va)]) };
+        slots.iter_mut().filter(|s| covers(s)).for_each(|s| s.page = u64::MAX);
     }
 }
 
-/// The slot of `va`.
+/// The slot of `va`, whatever its tag.
 fn index(va: u64) -> usize {
-    let page = va >> PAGE_SHIFT;
+    let page = (va & VA_MASK) >> PAGE_SHIFT;
     ((page ^ page >> BITS) & ((1 << BITS) - 1)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Identity;
+
+    impl PhysMem for Identity {
+        /// Every descriptor is a page or a table at 0x1000 for everyone, global.
+        fn read64(&mut self, pa: u64) -> Option<u64> {
+            Some(if pa >= 0x4000 { 0x9000 | 1 << 10 | 3 } else { (pa & !0xfff) + 0x1003 })
+        }
+        fn cas64(&mut self, _: u64, _: u64, _: u64) -> Option<bool> {
+            Some(true)
+        }
+    }
+
+    #[test]
+    fn a_page_goes_alone_and_whatever_its_tag() {
+        let regime = Regime { sctlr: 1, tcr: 16 | 16 << 16 | 5 << 32 | 1 << 37, ttbr0: 0x1000, ttbr1: 0x1000, mair: 0 };
+        let mut tlb = Tlb::default();
+        let rights = Rights { el0: false, pan: false };
+        let mut misses = |tlb: &mut Tlb, va| {
+            let before = tlb.misses;
+            tlb.translate(&regime, 1, &mut Identity, va, Kind::Read, rights).expect("mapped");
+            tlb.misses - before
+        };
+        for va in [0x5000, 0x6000, 0x3400_0000_0000_7000] {
+            assert_eq!((misses(&mut tlb, va), misses(&mut tlb, va)), (1, 0), "{va:x}");
+        }
+        tlb.flush_page(0x5000);
+        tlb.flush_page(0x7000);
+        assert_eq!((misses(&mut tlb, 0x6000), misses(&mut tlb, 0x5000)), (0, 1));
+        assert_eq!(misses(&mut tlb, 0x3400_0000_0000_7000), 1);
+    }
 }

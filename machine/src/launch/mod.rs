@@ -17,7 +17,9 @@ use std::fs;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use jib_backend::Stats;
 
 use crate::board::Config;
 use crate::host::disk::{Disk, Overlay, RawFile};
@@ -64,8 +66,8 @@ impl From<String> for Error {
 }
 
 /// Runs a guest on the process's own standard streams; gives the exit code. If a signal ended the
-/// run, the process dies of it here.
-pub fn main(options: &Options) -> Result<u8, Error> {
+/// run, the process dies of it here. `show` gets what the translator did and how long it took, if that is wanted.
+pub fn main(options: &Options, show: &dyn Fn(&Stats, Duration)) -> Result<u8, Error> {
     check(options)?;
     let terminals = Terminals {
         input: std::io::stdin().is_terminal(),
@@ -93,9 +95,7 @@ pub fn main(options: &Options) -> Result<u8, Error> {
     drop(guard);
     let report = report?;
     if options.stats {
-        let seconds = started.elapsed().as_secs_f64();
-        let rate = report.blocks as f64 / seconds / 1e6;
-        tell(&format!("{seconds:.2} s, {} blocks ({rate:.1} M/s), {} restarts", report.blocks, report.restarts));
+        show(&report.stats, started.elapsed());
     }
     match report.end {
         End::Signal(signal) => terminal::die_of(signal),
@@ -160,7 +160,9 @@ fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) 
     let token = ours.is_some().then_some(token);
     let payload = Payload { name, kernel, initrd: own_initrd.or(initrd), dtb, arguments };
     let command = !options.command.is_empty();
-    Ok(Prepared { config, plan: Plan { payload, token, command, timeout: options.timeout, verbose: options.verbose } })
+    let (timeout, verbose, engine) = (options.timeout, options.verbose, options.engine.clone());
+    let plan = Plan { payload, token, command, timeout, verbose, engine };
+    Ok(Prepared { config, plan: plan })
 }
 
 /// The kernel's command line.

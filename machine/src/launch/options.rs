@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::devices::gic::Version;
+use crate::machine::Engine;
 
 const MIB: u64 = 1 << 20;
 
@@ -37,6 +38,8 @@ pub struct Options {
     pub net: bool,
     /// The guest is stopped after this time.
     pub timeout: Option<Duration>,
+    /// How the CPUs' code is run.
+    pub engine: Engine,
     /// Tell at the end what the machine did.
     pub stats: bool,
     /// Tell what is used and what the guest asks for in vain.
@@ -60,6 +63,7 @@ impl Default for Options {
             gic: Version::V3,
             net: true,
             timeout: None,
+            engine: Engine::default(),
             stats: false,
             verbose: false,
             command: Vec::new(),

@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use jib_backend::Stats;
+
 use super::io::{Streams, Typed};
 use super::watch::{News, Watch};
 use crate::board::{Board, Config};
@@ -15,7 +17,7 @@ use crate::host::escape::{Action, Escape, HELP};
 use crate::host::input::InputQueue;
 use crate::host::pump::pump_input;
 use crate::loader::{self, Kernel, Layout};
-use crate::machine::Machine;
+use crate::machine::{Engine, Machine};
 
 /// How long the power key is held: guests sample it.
 const KEY_PRESS: Duration = Duration::from_millis(100);
@@ -135,6 +137,7 @@ pub(super) struct Plan {
     pub(super) command: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) verbose: bool,
+    pub(super) engine: Engine,
 }
 
 /// How a run went.
@@ -142,8 +145,8 @@ pub(super) struct Plan {
 pub struct Report {
     /// Why it ended.
     pub end: End,
-    /// Blocks that all CPUs ran.
-    pub blocks: u64,
+    /// What the translator did.
+    pub stats: Stats,
     /// Restarts.
     pub restarts: u32,
 }
@@ -167,7 +170,7 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
         }
         false => config.console = watched(output),
     }
-    let machine = Machine::new(config, plan.verbose).map_err(line)?;
+    let machine = Machine::new(config, plan.engine.clone(), plan.verbose).map_err(line)?;
     let board = machine.board().clone();
     if plan.token.is_none() {
         events.hear(News::Ready(false));
@@ -191,10 +194,10 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
         let events = events.clone();
         spawn("timeout", move || events.watch_time(limit))?;
     }
-    let mut report = Report { end: End::PowerOff, blocks: 0, restarts: 0 };
+    let mut report = Report { end: End::PowerOff, stats: Stats::default(), restarts: 0 };
     while events.lock().end.is_none() {
         let outcome = machine.run(start.0.entry, start.1.dtb);
-        report.blocks += outcome.blocks;
+        report.stats = outcome.stats;
         let panicked = events.lock().panicked;
         match outcome.stop {
             Stop::Reset if panicked => events.end(End::Panic),

@@ -1,0 +1,274 @@
+//! The table through which compiled code reaches guest memory where guest addresses are translated
+//! ([`Memory::Table`](crate::Memory)). This file is the one place that knows its layout.
+//!
+//! A table is [`ENTRIES`] entries of [`ENTRY_BYTES`]; the entry of an address is number
+//! `address >> 12 & (ENTRIES - 1)`, so that its offset is `address >> 7 & INDEX_MASK`. An entry is four words:
+//!
+//! | offset | word |
+//! |---|---|
+//! | [`READ`] | the page (address with bits 11:0 clear) that may be read, or [`EMPTY`] |
+//! | [`WRITE`] | the page that may be written, or [`EMPTY`] |
+//! | [`ADDEND`] | what added to a guest address of the page gives the host address |
+//! | `ABOUT` | for maintenance: log2 of the bytes that the translation covers, and whether it is private |
+//!
+//! An access of `n` bytes at `a` compares `(a + n - 1) & !0xfff` with the tag of the entry *of `a`*: an access that
+//! reaches over the end of its page never matches, and no more needs to be asked. Addresses are compared whole, so
+//! one with a tag in an ignored top byte has an entry of its own.
+//!
+//! Words of the state tell compiled code where its tables are (`abi::TLB`, `abi::TLB_UNPRIVILEGED`). They are set from
+//! [`Location`](jib_ir::runtime::Location) whenever code is entered and hold until it is left: what changes the rights
+//! or the address space ends a region. Only the thread that runs on a table changes it, from a
+//! [`Runtime`](jib_ir::runtime::Runtime) that compiled code has called, or outside.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// log2 of the number of entries.
+const BITS: u32 = 11;
+/// Entries of a table.
+pub const ENTRIES: usize = 1 << BITS;
+/// Bytes of an entry.
+pub const ENTRY_BYTES: usize = 32;
+/// How far an address is shifted right to give its entry's offset.
+pub const INDEX_SHIFT: u32 = PAGE_SHIFT - ENTRY_BYTES.ilog2();
+/// What of a shifted address is its entry's offset.
+pub const INDEX_MASK: u64 = ((ENTRIES - 1) * ENTRY_BYTES) as u64;
+/// Offset of the read tag.
+pub const READ: i32 = 0;
+/// Offset of the write tag.
+pub const WRITE: i32 = 8;
+/// Offset of the addend.
+pub const ADDEND: i32 = 16;
+/// The tag that no access has: pages have clear low bits.
+pub const EMPTY: u64 = 1;
+
+const PAGE_SHIFT: u32 = 12;
+const PAGE_MASK: u64 = !0xfff;
+/// The bits of an address that take part in translation in every case.
+const VA_MASK: u64 = 0x00ff_ffff_ffff_ffff;
+/// Bit of `ABOUT`: belongs to one address space.
+const PRIVATE: u64 = 1 << 8;
+/// Most ranges of large pages that are told apart.
+const LARGE: usize = 8;
+
+#[repr(C, align(32))]
+struct Entry {
+    read: AtomicU64,
+    write: AtomicU64,
+    addend: AtomicU64,
+    about: AtomicU64,
+}
+
+impl Entry {
+    fn clear(&self) {
+        self.read.store(EMPTY, Relaxed);
+        self.write.store(EMPTY, Relaxed);
+    }
+
+    /// A page that the entry translates, if it does.
+    fn page(&self) -> Option<u64> {
+        let (r, w) = (self.read.load(Relaxed), self.write.load(Relaxed));
+        [r, w].into_iter().find(|tag| *tag != EMPTY)
+    }
+}
+
+/// A translation to be put into a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Translation {
+    /// Any guest address in the page.
+    pub address: u64,
+    /// Host address of the page's first byte.
+    pub host: u64,
+    /// May be read.
+    pub read: bool,
+    /// May be written.
+    pub write: bool,
+    /// log2 of the bytes of the guest's own translation, which goes as a whole: 12 or more.
+    pub shift: u32,
+    /// Belongs to one address space.
+    pub private: bool,
+}
+
+/// Where translations larger than a page lie: a page in there may have been found in any of many entries.
+#[derive(Default, Debug)]
+pub struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    /// Adds the translation of `1 << shift` bytes around `address`.
+    pub fn add(&mut self, address: u64, shift: u32) {
+        let first = (address & VA_MASK) >> shift << shift;
+        let last = first + ((1 << shift) - 1);
+        if self.0.iter().any(|r| r.0 <= first && last <= r.1) {
+            return;
+        }
+        self.0.push((first, last));
+        if self.0.len() > LARGE {
+            // Too many to tell apart: one range over all that are in the same half.
+            let upper = |r: &(u64, u64)| r.0 >> 55 != 0;
+            let (high, low): (Vec<_>, Vec<_>) = self.0.drain(..).partition(upper);
+            let join = |rs: Vec<(u64, u64)>| rs.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+            self.0.extend([join(high), join(low)].into_iter().flatten());
+        }
+    }
+
+    /// May `address` lie in one?
+    pub fn contains(&self, address: u64) -> bool {
+        let address = address & VA_MASK;
+        self.0.iter().any(|r| (r.0..=r.1).contains(&address))
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// One table.
+pub struct Table {
+    entries: Box<[Entry]>,
+    large: Ranges,
+    private: bool,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        let empty = || Entry { read: EMPTY.into(), write: EMPTY.into(), addend: 0.into(), about: 0.into() };
+        Table { entries: (0..ENTRIES).map(|_| empty()).collect(), large: Ranges::default(), private: false }
+    }
+}
+
+impl Table {
+    /// Host address of the table, for as long as it lives.
+    pub fn address(&self) -> u64 {
+        self.entries.as_ptr() as u64
+    }
+
+    fn entry(&self, address: u64) -> &Entry {
+        &self.entries[(address >> PAGE_SHIFT) as usize % ENTRIES]
+    }
+
+    /// Puts a translation in, in the place of another one.
+    pub fn fill(&mut self, t: &Translation) {
+        let page = t.address & PAGE_MASK;
+        let entry = self.entry(page);
+        entry.clear();
+        entry.addend.store(t.host.wrapping_sub(page), Relaxed);
+        entry.about.store(u64::from(t.shift) | if t.private { PRIVATE } else { 0 }, Relaxed);
+        entry.read.store(if t.read { page } else { EMPTY }, Relaxed);
+        entry.write.store(if t.write { page } else { EMPTY }, Relaxed);
+        self.private |= t.private;
+        if t.shift > PAGE_SHIFT {
+            self.large.add(page, t.shift);
+        }
+    }
+
+    /// Drops everything.
+    pub fn flush(&mut self) {
+        self.entries.iter().for_each(Entry::clear);
+        self.large.clear();
+        self.private = false;
+    }
+
+    /// Drops what belongs to one address space.
+    pub fn flush_private(&mut self) {
+        if self.private {
+            let own = self.entries.iter().filter(|e| e.about.load(Relaxed) & PRIVATE != 0);
+            own.for_each(Entry::clear);
+            self.private = false;
+        }
+    }
+
+    /// Drops translations of the page at `address`, in whatever larger translation it was found.
+    pub fn flush_page(&mut self, address: u64) {
+        let address = address & VA_MASK;
+        if self.large.contains(address) {
+            for entry in &self.entries {
+                let shift = entry.about.load(Relaxed) & 0xff;
+                if entry.page().is_some_and(|p| (p & VA_MASK) >> shift == address >> shift) {
+                    entry.clear();
+                }
+            }
+            return;
+        }
+        let entry = self.entry(address);
+        if entry.page().is_some_and(|p| (p & VA_MASK) >> PAGE_SHIFT == address >> PAGE_SHIFT) {
+            entry.clear();
+        }
+    }
+
+    /// Makes writes to the host page at `host` miss.
+    pub fn forbid_writes(&mut self, host: u64) {
+        for entry in &self.entries {
+            let page = entry.write.load(Relaxed);
+            if page != EMPTY && page.wrapping_add(entry.addend.load(Relaxed)) == host {
+                entry.write.store(EMPTY, Relaxed);
+            }
+        }
+    }
+
+    /// The host address of `size` bytes at `address`, as compiled code finds it.
+    pub fn find(&self, address: u64, size: u64, write: bool) -> Option<u64> {
+        let entry = self.entry(address);
+        let tag = if write { &entry.write } else { &entry.read };
+        let last = address.wrapping_add(size - 1) & PAGE_MASK;
+        (tag.load(Relaxed) == last).then(|| address.wrapping_add(entry.addend.load(Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(address: u64, host: u64) -> Translation {
+        Translation { address, host, read: true, write: true, shift: PAGE_SHIFT, private: false }
+    }
+
+    #[test]
+    fn an_access_is_found_in_its_page_and_not_beyond() {
+        let mut t = Table::default();
+        t.fill(&Translation { write: false, ..page(0xffff_0000_0000_3008, 0x7000_0000) });
+        assert_eq!(t.find(0xffff_0000_0000_3ff8, 8, false), Some(0x7000_0ff8));
+        assert_eq!(t.find(0xffff_0000_0000_3ff9, 8, false), None);
+        assert_eq!(t.find(0xffff_0000_0000_3000, 1, true), None);
+        assert_eq!(t.find(0x3000, 1, false), None);
+        t.flush();
+        assert_eq!(t.find(0xffff_0000_0000_3008, 1, false), None);
+    }
+
+    #[test]
+    fn a_page_goes_with_its_block_and_whatever_its_tag() {
+        let mut t = Table::default();
+        let block = |address| Translation { shift: 21, ..page(address, 0x7000_0000) };
+        t.fill(&block(0xffff_8000_0020_1000));
+        t.fill(&block(0xffff_8000_003f_f000));
+        t.fill(&page(0xffff_8000_0040_2000, 0x8000_0000));
+        t.flush_page(0xffff_8000_0021_0000);
+        assert_eq!(t.find(0xffff_8000_0020_1000, 1, false), None);
+        assert_eq!(t.find(0xffff_8000_003f_f000, 1, false), None);
+        assert!(t.find(0xffff_8000_0040_2000, 1, false).is_some());
+        t.fill(&page(0x5600_0000_0000_4000, 0x9000_0000));
+        t.flush_page(0x4000);
+        assert_eq!(t.find(0x5600_0000_0000_4000, 1, false), None);
+    }
+
+    #[test]
+    fn many_large_ranges_are_still_found() {
+        let mut t = Table::default();
+        for n in 0..20u64 {
+            t.fill(&Translation { shift: 21, ..page(n << 30 | 1 << 12, 0x7000_0000) });
+        }
+        assert!(t.large.0.len() <= LARGE);
+        t.flush_page(19 << 30);
+        assert_eq!(t.find(19 << 30 | 1 << 12, 1, false), None);
+    }
+
+    #[test]
+    fn private_entries_and_writes_can_be_dropped_alone() {
+        let mut t = Table::default();
+        t.fill(&Translation { private: true, ..page(0x1000, 0x7000_0000) });
+        t.fill(&page(0x2000, 0x7000_1000));
+        t.flush_private();
+        assert_eq!((t.find(0x1000, 1, false), t.find(0x2000, 1, true)), (None, Some(0x7000_1000)));
+        t.forbid_writes(0x7000_1000);
+        assert_eq!((t.find(0x2000, 1, true), t.find(0x2000, 1, false)), (None, Some(0x7000_1000)));
+    }
+}

@@ -1,0 +1,149 @@
+//! Numbers for address spaces, by which translations of code are told apart.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use jib_frontend_aarch64::system::mmu::Regime;
+use jib_frontend_aarch64::system::state::MODE_BOARD;
+use jib_ir::region::Key;
+
+/// Most upper halves that get a number.
+const UPPER_HALVES: usize = 255;
+/// TTBR1_EL1 without the ASID and CnP.
+const BASE: u64 = 0x0000_ffff_ffff_fffe;
+/// TCR_EL1 without what only concerns TTBR0_EL1.
+const TCR_UPPER: u64 = !0xffff;
+
+/// The upper halves of the address space that the machine's CPUs have seen: table, TCR_EL1, SCTLR_EL1. Kernels have
+/// one or two.
+#[derive(Default)]
+pub struct UpperHalves(Mutex<Vec<[u64; 3]>>);
+
+impl UpperHalves {
+    /// The bits of [`Key::mode`] for EL1 code under `regime`: links to the upper half hold where they are the same.
+    /// Zero, which allows no links, if translation is off or there are too many.
+    pub fn mode(&self, regime: &Regime) -> u32 {
+        if !regime.enabled() {
+            return 0;
+        }
+        let half = [regime.ttbr1 & BASE, regime.tcr & TCR_UPPER, regime.sctlr];
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = match known.iter().position(|k| *k == half) {
+            Some(number) => number,
+            None if known.len() < UPPER_HALVES => {
+                known.push(half);
+                known.len() - 1
+            }
+            None => return 0,
+        };
+        Key::UPPER_FIXED | (number as u32 + 1) * MODE_BOARD
+    }
+}
+
+/// Numbers of one CPU's address spaces. A number stands for one meaning of all code addresses; it is given up, and a
+/// new one taken, when one of them may have changed.
+pub struct Spaces {
+    next: u64,
+    el1: u64,
+    /// EL1 has run code in the lower half, which belongs to an address space, under its number.
+    el1_low: bool,
+    el0: Vec<(u16, u64)>,
+}
+
+/// Most EL0 numbers remembered.
+const REMEMBERED: usize = 32;
+
+impl Default for Spaces {
+    fn default() -> Self {
+        Spaces { next: 1, el1: 0, el1_low: false, el0: Vec::new() }
+    }
+}
+
+impl Spaces {
+    fn take(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// The number for code at `pc`.
+    #[inline]
+    pub fn number(&mut self, el0: bool, asid: u16, pc: u64) -> u64 {
+        if !el0 {
+            self.el1_low |= pc >> 55 & 1 == 0;
+            return self.el1;
+        }
+        match self.el0.iter().find(|(a, _)| *a == asid) {
+            Some((_, number)) => *number,
+            None => self.add(asid),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, asid: u16) -> u64 {
+        if self.el0.len() == REMEMBERED {
+            self.el0.remove(0);
+        }
+        let number = self.take();
+        self.el0.push((asid, number));
+        number
+    }
+
+    /// The lower half is another one for EL1.
+    pub fn lower_changed(&mut self) {
+        if self.el1_low {
+            self.upper_changed();
+        }
+    }
+
+    /// EL1's addresses mean something else.
+    pub fn upper_changed(&mut self) {
+        self.el1 = self.take();
+        self.el1_low = false;
+    }
+
+    /// Addresses of one ASID mean something else.
+    pub fn forget_asid(&mut self, asid: u16) {
+        self.el0.retain(|(a, _)| *a != asid);
+        self.lower_changed();
+    }
+
+    /// Any addresses mean something else.
+    pub fn forget(&mut self) {
+        self.el0.clear();
+        self.upper_changed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_until_their_meaning_changes() {
+        let mut s = Spaces::default();
+        let one = s.number(true, 1, 0x1000);
+        assert_ne!(one, s.number(true, 2, 0x1000));
+        assert_eq!(one, s.number(true, 1, 0x2000));
+        let kernel = s.number(false, 1, 0xffff_8000_0000_0000);
+        s.lower_changed();
+        assert_eq!(kernel, s.number(false, 2, 0xffff_8000_0000_0000));
+        s.number(false, 2, 0x8000);
+        s.lower_changed();
+        assert_ne!(kernel, s.number(false, 2, 0xffff_8000_0000_0000));
+        s.forget_asid(1);
+        assert_ne!(one, s.number(true, 1, 0x1000));
+    }
+
+    #[test]
+    fn upper_halves_are_told_apart_by_their_table_alone() {
+        let halves = UpperHalves::default();
+        let regime = |ttbr1| Regime { sctlr: 1, tcr: 0, ttbr0: 0, ttbr1, mair: 0 };
+        let a = halves.mode(&regime(0x1000));
+        assert_ne!(a & Key::UPPER_FIXED, 0);
+        assert_eq!(a, halves.mode(&regime(0x7_0000_0000_1000 << 4 | 0x1000 | 1)));
+        assert_ne!(a, halves.mode(&regime(0x2000)));
+        assert_eq!(halves.mode(&Regime { sctlr: 0, ..regime(0x1000) }), 0);
+        (0..300).for_each(|n| _ = halves.mode(&regime(n << 12)));
+        assert_eq!(halves.mode(&regime(0x1234_5000)), 0);
+    }
+}
