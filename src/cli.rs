@@ -74,7 +74,10 @@ pub(crate) struct EngineArgs {
     /// Which executors to use
     #[arg(long, value_enum, default_value = "jit")]
     pub(crate) engine: Engine,
-    /// Interpreted runs of a block before it is compiled
+    /// Interpreted runs of a block before the quick tier translates it (4294967295: never)
+    #[arg(long, value_name = "N")]
+    pub(crate) quick: Option<u32>,
+    /// Runs of a block before its region is optimised (4294967295: never)
     #[arg(long, value_name = "N")]
     pub(crate) threshold: Option<u32>,
     /// Wait for the compiler instead of interpreting on meanwhile
@@ -104,6 +107,7 @@ impl EngineArgs {
             perf_map: self.perf_map,
             ..jib_backend::Options::default()
         };
+        o.quick = self.quick.unwrap_or(o.quick);
         o.threshold = self.threshold.unwrap_or(o.threshold);
         o.cache_bytes = self.cache.map_or(o.cache_bytes, |mib| (mib as usize) << 20);
         o
@@ -121,6 +125,7 @@ impl EngineArgs {
         let mut number = |name: &str, n: Option<u32>| {
             args.extend(n.map(|n| [OsString::from(name), n.to_string().into()]).into_iter().flatten());
         };
+        number("--quick", self.quick);
         number("--threshold", self.threshold);
         number("--cache", self.cache);
         for (name, on) in [("--sync", self.sync), ("--verify", self.verify), ("--perf-map", self.perf_map)] {

@@ -62,6 +62,8 @@ pub(crate) const EXIT_INVALIDATE: u64 = 4;
 pub(crate) const EXIT_FAULT: u64 = 5;
 /// A trap, see [`encode_trap`].
 const EXIT_TRAP: u64 = 6;
+/// Continue at `State::pc`; the count-down next to the cell in [`LINK`] ran out.
+pub(crate) const EXIT_HOT: u64 = 7;
 
 /// Entries of the indirect table.
 pub(crate) const TABLE_ENTRIES: usize = 4096;
@@ -282,6 +284,12 @@ pub(crate) fn tlb_miss_preserving() -> usize {
     jib_tlb_miss_preserving as *const () as usize
 }
 
+/// Address of code that takes the address of three flag words in RAX and returns NZCV in bits 31:28 of EAX, changing
+/// only RCX and RDX besides (see [`State::nzcv`]).
+pub(crate) fn flags_stub() -> usize {
+    jib_flags as *const () as usize
+}
+
 /// Address of [`evaluate`] behind a stub that preserves every register.
 pub(crate) fn evaluate_preserving() -> usize {
     jib_evaluate_preserving as *const () as usize
@@ -290,9 +298,72 @@ pub(crate) fn evaluate_preserving() -> usize {
 unsafe extern "sysv64" {
     /// Takes what [`evaluate`] takes.
     fn jib_evaluate_preserving();
+    /// Takes and gives what [`flags_stub`] says.
+    fn jib_flags();
     /// Takes what [`tlb_miss`] takes.
     fn jib_tlb_miss_preserving();
 }
+
+// SF, ZF, CF and OF become N, Z, C and V as in the quick tier's `pack_host_flags`.
+std::arch::global_asm!(
+    ".text",
+    ".p2align 4",
+    ".globl jib_flags",
+    ".hidden jib_flags",
+    ".type jib_flags,@function",
+    "jib_flags:",
+    "mov rcx, [rax + 8]",
+    "mov rdx, [rax + 16]",
+    "mov rax, [rax]",
+    "cmp eax, {sub64}",
+    "je 4f",
+    "cmp eax, {sub32}",
+    "je 3f",
+    "cmp eax, {logic32}",
+    "je 5f",
+    "cmp eax, {logic64}",
+    "je 6f",
+    "cmp eax, {add32}",
+    "je 1f",
+    "cmp eax, {add64}",
+    "je 2f",
+    "mov eax, ecx",
+    "and eax, 0xf0000000",
+    "ret",
+    "1:",
+    "add ecx, edx",
+    "jmp 8f",
+    "2:",
+    "add rcx, rdx",
+    "jmp 8f",
+    "3:",
+    "cmp ecx, edx",
+    "cmc",
+    "jmp 8f",
+    "4:",
+    "cmp rcx, rdx",
+    "cmc",
+    "jmp 8f",
+    "5:",
+    "test ecx, ecx",
+    "jmp 8f",
+    "6:",
+    "test rcx, rcx",
+    "8:",
+    "lahf",
+    "seto al",
+    "and eax, 0xc101",
+    "imul eax, eax, 0x10210000",
+    "and eax, 0xf0000000",
+    "ret",
+    ".size jib_flags, . - jib_flags",
+    add32 = const FlagsKind::Add32 as u32,
+    add64 = const FlagsKind::Add64 as u32,
+    sub32 = const FlagsKind::Sub32 as u32,
+    sub64 = const FlagsKind::Sub64 as u32,
+    logic32 = const FlagsKind::Logic32 as u32,
+    logic64 = const FlagsKind::Logic64 as u32,
+);
 
 // The whole caller-saved set; the stack is aligned by hand, for it is called from any depth.
 macro_rules! preserving {

@@ -15,6 +15,7 @@ use crate::abi::{CELL_BYTES, TABLE_ENTRIES, Tag};
 use crate::code_memory::CodeMemory;
 use crate::compile::Code;
 use crate::perf::PerfMap;
+use crate::quick;
 
 /// Guest pages by which translations are found again.
 pub(crate) const PAGE: u64 = 4096;
@@ -35,6 +36,8 @@ pub(crate) struct Unit {
     pub(crate) code: AtomicU64,
     /// Runs in the interpreter.
     pub(crate) runs: AtomicU32,
+    /// The compiled code is Cranelift's.
+    pub(crate) optimized: AtomicBool,
     /// Compilation has been asked for.
     pub(crate) queued: AtomicBool,
     /// The guest code changed: look the key up again.
@@ -48,6 +51,7 @@ impl Unit {
             block: OnceLock::new(),
             code: AtomicU64::new(0),
             runs: AtomicU32::new(0),
+            optimized: AtomicBool::new(false),
             queued: AtomicBool::new(false),
             dead: AtomicBool::new(false),
         })
@@ -124,8 +128,18 @@ impl Table {
     }
 }
 
+/// Who made a piece of code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// [`crate::quick`]: cells are followed by their count-downs.
+    Quick,
+    /// Cranelift.
+    Optimized,
+}
+
 /// A compiled region.
 struct Compiled {
+    tier: Tier,
     /// Guest bytes it was made from.
     ranges: Vec<Range<u64>>,
     /// Units that may point here.
@@ -245,7 +259,7 @@ impl Cache {
     /// Takes the unit to be compiled that has run most often by now.
     pub(crate) fn take_hottest(&mut self) -> Option<Arc<Unit>> {
         // Meanwhile another region may have made code for it, as an entry of its own.
-        self.wanted.retain(|u| u.code.load(Ordering::Relaxed) == 0 && !u.dead.load(Ordering::Relaxed));
+        self.wanted.retain(|u| !u.optimized.load(Ordering::Relaxed) && !u.dead.load(Ordering::Relaxed));
         let (at, _) = self.wanted.iter().enumerate().max_by_key(|(_, u)| u.runs.load(Ordering::Relaxed))?;
         Some(self.wanted.swap_remove(at))
     }
@@ -280,7 +294,9 @@ impl Cache {
     }
 
     /// Takes `code` of `region`, whose code lies in physical page `page`, into the cache. False if there is no room now.
-    pub(crate) fn publish(&mut self, region: &Region, page: u64, code: Code) -> bool {
+    ///
+    /// Optimised code takes the place of quick code, never the other way.
+    pub(crate) fn publish(&mut self, region: &Region, page: u64, code: Code, tier: Tier) -> bool {
         if self.closed {
             return false;
         }
@@ -297,7 +313,13 @@ impl Cache {
         for e in &region.entries {
             let key = Key { pc: region.blocks[e.index()].pc, mode: region.key.mode };
             let unit = self.unit(At { key, page });
-            if key == region.key || unit.code.load(Ordering::Relaxed) == 0 {
+            let old = unit.code.load(Ordering::Relaxed);
+            let quick = self.by_code.get(&old).filter(|id| self.regions[id].tier == Tier::Quick).copied();
+            if let Some(quick) = quick {
+                self.retire(quick);
+            }
+            if key == region.key || old == 0 || quick.is_some() {
+                unit.optimized.store(tier == Tier::Optimized, Ordering::Relaxed);
                 unit.code.store(address, Ordering::Release);
                 units.push(unit.at);
             }
@@ -311,7 +333,7 @@ impl Cache {
             self.by_cell.insert(code.cells.as_ptr() as u64, id);
         }
         let ranges = region.code.clone();
-        let compiled = Compiled { ranges, units, virtual_page, address, code, incoming: Vec::new() };
+        let compiled = Compiled { tier, ranges, units, virtual_page, address, code, incoming: Vec::new() };
         self.regions.insert(id, compiled);
         true
     }
@@ -347,8 +369,20 @@ impl Cache {
         let Some(slot) = self.regions.get(&from).and_then(|r| r.code.cells.get(number)) else { return };
         slot.store(code, Ordering::Release);
         self.links += 1;
+        self.recount(cell, quick::FIRST_COUNT);
         if let Some(target) = self.regions.get_mut(&to) {
             target.incoming.push((from, number));
+        }
+    }
+
+    /// Starts the count-down next to `cell` anew, if it has one.
+    pub(crate) fn recount(&self, cell: u64, count: u64) {
+        let Some((&base, id)) = self.by_cell.range(..=cell).next_back() else { return };
+        let number = (cell - base) as usize / CELL_BYTES;
+        if let Some(region) = self.regions.get(id).filter(|r| r.tier == Tier::Quick)
+            && let Some(counter) = region.code.cells.get(number + 1)
+        {
+            counter.store(count, Ordering::Relaxed);
         }
     }
 
@@ -360,6 +394,7 @@ impl Cache {
                 && unit.code.load(Ordering::Relaxed) == dead.address
             {
                 unit.code.store(0, Ordering::SeqCst);
+                unit.optimized.store(false, Ordering::Relaxed);
                 unit.runs.store(0, Ordering::Relaxed);
                 unit.queued.store(false, Ordering::Relaxed);
             }

@@ -29,6 +29,7 @@ mod kick;
 mod lower;
 mod options;
 mod perf;
+mod quick;
 mod thunk;
 pub mod tlb;
 mod translator;

@@ -28,7 +28,10 @@ pub struct Options {
     pub engine: EngineKind,
     /// What guest addresses are.
     pub memory: Memory,
-    /// Interpreted runs of a block before it is compiled; 0 compiles before the first.
+    /// Interpreted runs of a block before the quick tier translates it; 0 translates before the first, `u32::MAX` never.
+    pub quick: u32,
+    /// Runs of a block before Cranelift compiles the region that begins there (counted each while it is interpreted, by
+    /// samples afterwards); 0 compiles before the first, `u32::MAX` never.
     pub threshold: u32,
     /// Most guest instructions in a compiled region.
     pub region_insns: u32,
@@ -51,6 +54,7 @@ impl Default for Options {
         Options {
             engine: EngineKind::Jit,
             memory: Memory::Host,
+            quick: 2,
             threshold: 500,
             region_insns: 400,
             region_blocks: 100,
@@ -83,6 +87,14 @@ pub struct Stats {
     pub blocks_lifted: u64,
     /// Runs of interpreted blocks.
     pub block_runs: u64,
+    /// Blocks translated by the quick tier.
+    pub quick_blocks: u64,
+    /// Guest instructions in them.
+    pub quick_insns: u64,
+    /// Host code bytes of them.
+    pub quick_bytes: u64,
+    /// Nanoseconds spent translating and publishing them, after lifting.
+    pub quick_ns: u64,
     /// Regions compiled.
     pub regions: u64,
     /// Guest instructions in them.

@@ -11,11 +11,12 @@ use jib_ir::op::Op;
 use jib_ir::region::{Block, BlockId, Key, Region};
 use jib_ir::runtime::{Access, Fault};
 
-use crate::cache::{At, Cache, OUTSIDE, PAGE, Thread, Unit};
+use crate::cache::{At, Cache, OUTSIDE, PAGE, Thread, Tier, Unit};
 use crate::code_memory::{CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
 use crate::options::{Emit, EngineKind, Error, Memory, Options, Stats};
+use crate::quick::{self, QuickCompiler};
 use crate::worker::Worker;
 
 /// Translations of one guest address space, shared by all its threads.
@@ -47,6 +48,10 @@ pub struct Translator<G: Guest> {
 pub(crate) struct Counters {
     pub(crate) blocks_lifted: AtomicU64,
     pub(crate) block_runs: AtomicU64,
+    pub(crate) quick_blocks: AtomicU64,
+    pub(crate) quick_insns: AtomicU64,
+    pub(crate) quick_bytes: AtomicU64,
+    pub(crate) quick_ns: AtomicU64,
     pub(crate) regions: AtomicU64,
     pub(crate) guest_insns: AtomicU64,
     pub(crate) host_bytes: AtomicU64,
@@ -127,6 +132,10 @@ impl<G: Guest> Translator<G> {
         Stats {
             blocks_lifted: get(&c.blocks_lifted),
             block_runs: get(&c.block_runs),
+            quick_blocks: get(&c.quick_blocks),
+            quick_insns: get(&c.quick_insns),
+            quick_bytes: get(&c.quick_bytes),
+            quick_ns: get(&c.quick_ns),
             regions: get(&c.regions),
             guest_insns: get(&c.guest_insns),
             host_bytes: get(&c.host_bytes),
@@ -172,11 +181,48 @@ impl<G: Guest> Translator<G> {
         }
     }
 
-    /// Counts a run of `unit` in the interpreter and asks for its compilation when it is hot.
-    pub(crate) fn count(&self, unit: &Arc<Unit>) {
-        let runs = unit.runs.load(Ordering::Relaxed).saturating_add(1);
+    /// A quick compiler for one thread, if that tier is wanted and the host can.
+    pub(crate) fn quick_compiler(&self) -> Option<QuickCompiler> {
+        let wanted = self.options.engine == EngineKind::Jit && self.options.quick != u32::MAX;
+        wanted.then(|| QuickCompiler::new(self.guest.helpers(), self.options.memory)).flatten()
+    }
+
+    /// Translates the block of `unit` by the quick tier, if it has one and no code.
+    pub(crate) fn quick_compile(&self, compiler: &mut QuickCompiler, unit: &Unit) {
+        let Some(region) = unit.block.get() else { return };
+        let start = std::time::Instant::now();
+        let Some(code) = compiler.compile(region, self.stub) else { return };
+        let bytes = code.bytes.len() as u64;
+        let published = self.with_cache(|c| {
+            let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
+            free && c.publish(region, unit.at.page, code, Tier::Quick)
+        });
+        if published {
+            self.pages_seen.add(unit.at.key.pc / PAGE);
+            let c = &self.counters;
+            c.quick_blocks.fetch_add(1, Ordering::Relaxed);
+            c.quick_insns.fetch_add(u64::from(region.insns()), Ordering::Relaxed);
+            c.quick_bytes.fetch_add(bytes, Ordering::Relaxed);
+            c.quick_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Quick code counted down at the exit of link cell `cell`, which leads to `unit`.
+    pub(crate) fn credit(&self, unit: &Arc<Unit>, cell: u64) {
+        if !unit.optimized.load(Ordering::Relaxed) {
+            self.count(unit, quick::FIRST_COUNT as u32);
+        }
+        let known = unit.optimized.load(Ordering::Relaxed) || unit.queued.load(Ordering::Relaxed);
+        let next = if known { quick::LATER_COUNT } else { quick::FIRST_COUNT };
+        self.with_cache(|c| c.recount(cell, next));
+    }
+
+    /// Counts `n` runs of `unit` and asks for its compilation when it is hot.
+    pub(crate) fn count(&self, unit: &Arc<Unit>, n: u32) {
+        let runs = unit.runs.load(Ordering::Relaxed).saturating_add(n);
         unit.runs.store(runs, Ordering::Relaxed);
         if runs < self.options.threshold
+            || self.options.threshold == u32::MAX
             || self.options.engine != EngineKind::Jit
             || unit.queued.swap(true, Ordering::Relaxed)
         {
@@ -224,7 +270,7 @@ impl<G: Guest> Translator<G> {
                 let size = (code.bytes.len() as u64, u64::from(region.insns()));
                 let good = c.end_lift(lift, &region.code);
                 self.pages_seen.add(region.key.pc / PAGE);
-                published = (good && c.publish(&region, at.page, code)).then_some(size);
+                published = (good && c.publish(&region, at.page, code, Tier::Optimized)).then_some(size);
             }
             None => {
                 c.end_lift(lift, &[]);

@@ -13,6 +13,7 @@ use crate::abi;
 use crate::cache::{At, OUTSIDE, Thread, Unit};
 use crate::kick::{self, Kicker};
 use crate::options::Memory;
+use crate::quick::QuickCompiler;
 use crate::translator::Translator;
 
 /// Entries of the thread's own table of units.
@@ -30,6 +31,7 @@ pub struct Vcpu<G: Guest> {
     tables: Tables,
     units: Box<[Option<Arc<Unit>>]>,
     scratch: Scratch,
+    quick: Option<QuickCompiler>,
     runs: u64,
 }
 
@@ -48,6 +50,7 @@ impl<G: Guest> Vcpu<G> {
             thread,
             units: vec![None; UNITS].into_boxed_slice(),
             scratch: Scratch::default(),
+            quick: translator.quick_compiler(),
             runs: 0,
         }
     }
@@ -80,6 +83,7 @@ impl<G: Guest> Vcpu<G> {
     fn run_until_exit<R: Runtime>(&mut self, rt: &mut R) -> Exit {
         let mut interpret = false;
         let mut cell = None;
+        let mut hot = None;
         loop {
             if kick::requested(&mut self.state) {
                 return Exit::Interrupt;
@@ -95,7 +99,13 @@ impl<G: Guest> Vcpu<G> {
                 Err(fault) => return Exit::Fault(fault),
             };
             if self.shared.options.threshold == 0 && !interpret && unit.code.load(Ordering::Relaxed) == 0 {
-                self.shared.count(&unit);
+                self.shared.count(&unit, 1);
+            }
+            if let Some(cell) = hot.take() {
+                self.shared.credit(&unit, cell);
+            }
+            if self.shared.options.quick == 0 && !interpret && unit.code.load(Ordering::Relaxed) == 0 {
+                self.quick_compile(&unit);
             }
             let exit = if interpret {
                 None
@@ -114,6 +124,7 @@ impl<G: Guest> Vcpu<G> {
                     Some(exit) => return exit,
                 },
                 Some(Left::Link) => cell = Some(abi::link_cell(&self.state)),
+                Some(Left::Hot) => hot = Some(abi::link_cell(&self.state)),
                 // Run what compiled code could not, and do not enter it again before.
                 Some(Left::Fault) => interpret = true,
                 None => {
@@ -167,9 +178,18 @@ impl<G: Guest> Vcpu<G> {
         let helpers = self.shared.guest.helpers();
         let exit = interp::run(block, BlockId(0), &mut self.state, rt, helpers, &mut self.scratch);
         if unit.code.load(Ordering::Relaxed) == 0 {
-            self.shared.count(unit);
+            self.shared.count(unit, 1);
+            if unit.runs.load(Ordering::Relaxed) >= self.shared.options.quick {
+                self.quick_compile(unit);
+            }
         }
         exit
+    }
+
+    fn quick_compile(&mut self, unit: &Unit) {
+        if let Some(compiler) = &mut self.quick {
+            self.shared.quick_compile(compiler, unit);
+        }
     }
 
     /// Enters the code of `unit`; `None` if it has none.
@@ -205,6 +225,7 @@ impl<G: Guest> Vcpu<G> {
         match code {
             abi::EXIT_NEXT => Left::Exit(Exit::Next),
             abi::EXIT_LINK => Left::Link,
+            abi::EXIT_HOT => Left::Hot,
             abi::EXIT_INTERRUPT => Left::Exit(Exit::Interrupt),
             abi::EXIT_HELPER => Left::Exit(failed.unwrap_or(Exit::Next)),
             abi::EXIT_INVALIDATE => {
@@ -254,6 +275,8 @@ enum Left {
     Exit(Exit),
     /// Through an unlinked cell.
     Link,
+    /// At an exit that was counted down.
+    Hot,
     /// By a fault: interpret from the checkpoint.
     Fault,
 }

@@ -131,7 +131,7 @@ fn the_background_thread_takes_over_hot_code() {
     let p = Program::default();
     p.put(count_down(0x1000, 0x2000));
     p.put(step(0x2000, 3, exit(0x1000)));
-    let t = translator(&p, Options { background: true, threshold: 10, ..eager() });
+    let t = translator(&p, Options { background: true, threshold: 10, quick: u32::MAX, ..eager() });
     let start = std::time::Instant::now();
     while t.stats().regions < 2 {
         let mut s = State::default();
@@ -144,6 +144,29 @@ fn the_background_thread_takes_over_hot_code() {
     s.set_x(0, 100_000);
     assert_eq!(run(&t, &s, 0x1000).1.x(1), 299_997);
     assert!(t.stats().block_runs - runs < 1000, "{:?}", t.stats());
+}
+
+#[test]
+fn quick_code_makes_way_for_optimised_code() {
+    let p = Program::default();
+    p.put(count_down(0x1000, 0x2000));
+    p.put(step(0x2000, 3, exit(0x1000)));
+    let t = translator(&p, Options { background: true, threshold: 1000, quick: 1, ..eager() });
+    let start = std::time::Instant::now();
+    while t.stats().regions == 0 {
+        let mut s = State::default();
+        s.set_x(0, 1000);
+        assert_eq!(run(&t, &s, 0x1000).1.x(1), 2997);
+        assert!(start.elapsed().as_secs() < 60, "{:?}", t.stats());
+    }
+    let before = t.stats();
+    assert!(before.quick_blocks >= 2, "{before:?}");
+    let mut s = State::default();
+    s.set_x(0, 100_000);
+    assert_eq!(run(&t, &s, 0x1000).1.x(1), 299_997);
+    let after = t.stats();
+    assert_eq!(after.quick_blocks, before.quick_blocks, "nothing is translated twice");
+    assert!(after.block_runs - before.block_runs < 10, "{before:?} {after:?}");
 }
 
 #[test]

@@ -15,6 +15,12 @@ pub(crate) fn text(stats: &Stats, wall: Duration) -> String {
     line("time", format!("{:.3} s", wall.as_secs_f64()));
     line("blocks lifted", stats.blocks_lifted.to_string());
     line("block interpretations", stats.block_runs.to_string());
+    let quick = stats.quick_insns.max(1) as f64;
+    line("blocks translated", stats.quick_blocks.to_string());
+    line("  guest instructions", stats.quick_insns.to_string());
+    line("  host bytes", format!("{} ({:.1} per instruction)", stats.quick_bytes, stats.quick_bytes as f64 / quick));
+    let us = stats.quick_ns as f64 / 1e3;
+    line("  time translating", format!("{:.1} ms ({:.2} us per instruction)", us / 1e3, us / quick));
     line("regions compiled", stats.regions.to_string());
     line("  guest instructions", stats.guest_insns.to_string());
     line("  host bytes", format!("{} ({:.1} per instruction)", stats.host_bytes, stats.host_bytes as f64 / insns));

@@ -128,7 +128,7 @@ impl Lowerer<'_, '_> {
 
 /// Does `pc` mean the same code whenever a translation of `key` is left for it? Its own page does: otherwise the
 /// translation itself would not be the right one.
-fn stays_mapped(key: Key, pc: u64) -> bool {
+pub(crate) fn stays_mapped(key: Key, pc: u64) -> bool {
     let upper = key.mode & Key::UPPER_FIXED != 0 && pc >> 63 != 0;
     upper || pc / PAGE == key.pc / PAGE
 }

@@ -18,6 +18,8 @@ mod probe;
 mod saturate;
 mod shift;
 mod state;
+
+pub(crate) use exit::stays_mapped;
 mod vector;
 
 use cranelift_codegen::ir::{

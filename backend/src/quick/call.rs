@@ -30,7 +30,7 @@ impl Quick<'_> {
         }
         self.asm.mov_imm(RAX, self.pc);
         self.asm.store(Self::pc_place(), RAX);
-        self.before_call(true)?;
+        self.before_call(true, false)?;
         let row: *const Helper = &self.helpers[helper as usize];
         self.asm.mov_imm(RSI, row as u64);
         for (n, r) in [RDX, RCX, 8, 9].into_iter().enumerate() {
@@ -66,7 +66,7 @@ impl Quick<'_> {
 
     /// Moves the FP flags that the host's FPU holds to FPSR.
     pub(super) fn sync_fpsr(&mut self) -> Result<(), TooHard> {
-        self.before_call(false)?;
+        self.before_call(false, true)?;
         self.call_thunk(abi::sync_fpsr as *const () as usize);
         Ok(())
     }

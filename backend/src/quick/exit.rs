@@ -10,6 +10,7 @@ use super::int::Test;
 use super::regs::state;
 use super::{Cold, Quick, TooHard};
 use crate::abi::{self, Tag};
+use crate::lower::stays_mapped;
 
 /// Bytes of a link cell and its count-down.
 const CELL_BYTES: u64 = 2 * abi::CELL_BYTES as u64;
@@ -62,17 +63,19 @@ impl Quick<'_> {
         self.asm.ret();
     }
 
-    /// Is the exit one at which loops and calls are counted and requests to leave are seen? Every cycle has a
-    /// backward jump or an indirect exit.
+    /// Goes on at `pc` through a link cell. Every cycle of blocks has a backward jump or an indirect exit: there
+    /// requests to leave are seen, and runs are counted.
     fn exit(&mut self, pc: u64, kind: ExitKind) -> Result<(), TooHard> {
         let cell = self.next_cell();
-        if self.mode_may_change() {
+        if kind == ExitKind::Sync || self.mode_may_change() {
             self.leave(pc, abi::EXIT_NEXT);
             return Ok(());
         }
-        let start = self.region.blocks[0].pc;
-        let backward = pc <= self.region.blocks[self.block].pc.max(start);
         self.asm.mov_imm(RSI, pc);
+        if self.table && !stays_mapped(self.region.key, pc) {
+            return self.look_up(cell, kind);
+        }
+        let backward = pc <= self.region.key.pc;
         if backward {
             self.poll();
         }
@@ -88,12 +91,17 @@ impl Quick<'_> {
         let cell = self.next_cell();
         let r = self.gpr(addr)?;
         self.asm.mov(true, RSI, r);
-        if self.mode_may_change() {
+        if kind == ExitKind::Sync || self.mode_may_change() {
             self.asm.store(Self::pc_place(), RSI);
             self.asm.mov_imm(RAX, abi::EXIT_NEXT);
             self.asm.ret();
             return Ok(());
         }
+        self.look_up(cell, kind)
+    }
+
+    /// Goes on at the guest address in RSI, found in the thread's indirect table; a miss leaves to the run loop.
+    fn look_up(&mut self, cell: u64, kind: ExitKind) -> Result<(), TooHard> {
         self.poll();
         if kind != ExitKind::Ret {
             self.asm.mov_imm(RDX, cell);
@@ -104,7 +112,8 @@ impl Quick<'_> {
         self.asm.alu_imm(Alu::And, false, RCX, ((abi::TABLE_ENTRIES - 1) << 2) as i32);
         self.asm.shift_imm(super::asm::Shift::Shl, false, RCX, 2);
         self.asm.alu(Alu::Add, true, RAX, RCX);
-        let wanted = match Tag::mode_bits(self.region.key.mode) {
+        let mode = if self.table { 0 } else { Tag::mode_bits(self.region.key.mode) };
+        let wanted = match mode {
             0 => RSI,
             mode => {
                 self.asm.mov_imm(RCX, mode);
@@ -141,14 +150,10 @@ impl Quick<'_> {
         self.cold.push(Cold::LeaveAt { from, code: abi::EXIT_HOT, cell: true });
     }
 
-    /// A helper or a write to FPCR may have changed the mode, so that the pc alone does not tell where to go.
+    /// A write to FPCR changes the mode, so that the pc alone does not tell where to go.
     fn mode_may_change(&self) -> bool {
         // What an exit block does follows the block that led to it.
-        self.region.ops.iter().any(|op| match op {
-            Op::Call { .. } => true,
-            Op::Set { slot, .. } => *slot == slot::FPCR,
-            _ => false,
-        })
+        self.region.ops.iter().any(|op| matches!(op, Op::Set { slot, .. } if *slot == slot::FPCR))
     }
 
     /// Emits what was put out of the way.
@@ -158,6 +163,10 @@ impl Quick<'_> {
                 Cold::Leave { from, pc, code } => {
                     self.asm.bind(from);
                     self.leave(pc, code);
+                }
+                Cold::Miss { from, on, info, pc } => {
+                    self.asm.bind(from);
+                    self.miss(on, info, pc);
                 }
                 Cold::LeaveAt { from, code, cell } => {
                     self.asm.bind(from);

@@ -1,22 +1,21 @@
 //! Guest memory: guest addresses are host addresses; what faults goes back to its instruction.
 
 use cranelift_assembler_x64::Amode;
-use jib_ir::interp::size_mask;
 use jib_ir::op::{Align, BinOp, Fence, Op, Order};
 use jib_ir::region::Val;
 use jib_ir::runtime::RmwOp;
 use jib_ir::state::{Slot, slot};
 use jib_ir::ty::{Size, Ty};
 
-use super::asm::{Alu, Cc, Mem, RAX, RCX, RDX, Reg, i};
+use super::asm::{Alu, Cc, Label, Mem, RAX, RCX, RDX, RSI, Reg, Shift, i};
 use super::regs::{Loc, XTMP, state};
 use super::{Cold, Quick, TooHard};
-use crate::abi;
+use crate::{abi, tlb};
 
 impl Quick<'_> {
     pub(super) fn memory_op(&mut self, op: Op) -> Result<(), TooHard> {
         match op {
-            Op::Load { ty, size, addr, .. } => self.load(ty, size, addr),
+            Op::Load { ty, size, order, addr } => self.load(ty, size, order, addr),
             Op::Store { ty, size, order, addr, v } => self.store(ty, size, order, addr, v),
             Op::Rmw { op, ty, size, addr, v } => self.rmw(op, ty, size, addr, v),
             Op::Cas { ty: Ty::V128, addr, expected, new, .. } => self.cas16(addr, expected, new),
@@ -51,6 +50,52 @@ impl Quick<'_> {
         Ok(Mem::at(self.gpr(addr)?, 0))
     }
 
+    /// Where the host makes a guest access: the place itself, or (in RSI) what the table has for it, see
+    /// [`crate::tlb`]. Changes RAX, RCX and RDX then.
+    fn host_address(&mut self, addr: Val, size: Size, write: bool, order: Order) -> Result<Mem, TooHard> {
+        let m = self.address(addr)?;
+        Ok(self.host_place(m, size, write, order))
+    }
+
+    fn host_place(&mut self, m: Mem, size: Size, write: bool, order: Order) -> Mem {
+        if !self.table {
+            return m;
+        }
+        let unprivileged = order == Order::Unprivileged;
+        let (from, on) = (self.asm.label(), self.asm.label());
+        self.asm.lea(RSI, m);
+        self.asm.mov(true, RDX, RSI);
+        self.asm.shift_imm(Shift::Shr, true, RDX, tlb::INDEX_SHIFT as u8);
+        self.asm.alu_imm(Alu::And, false, RDX, tlb::INDEX_MASK as i32);
+        i!(
+            self.asm,
+            addq_rm,
+            RDX,
+            Amode::from(state(if unprivileged { abi::TLB_UNPRIVILEGED } else { abi::TLB }))
+        );
+        self.asm.lea(RAX, Mem::at(RSI, size.bytes() as i32 - 1));
+        self.asm.alu_imm(Alu::And, true, RAX, !0xfff);
+        let tag = Mem::at(RDX, if write { tlb::WRITE } else { tlb::READ });
+        i!(self.asm, cmpq_rm, RAX, Amode::from(tag));
+        self.asm.jcc(Cc::Ne, from);
+        i!(self.asm, addq_rm, RSI, Amode::from(Mem::at(RDX, tlb::ADDEND)));
+        self.asm.bind(on);
+        let info = abi::encode_access(write, size, unprivileged);
+        self.cold.push(Cold::Miss { from, on, info, pc: self.pc });
+        Mem::at(RSI, 0)
+    }
+
+    /// Asks the runtime for the host address of what missed the table; what it refuses is the interpreter's.
+    pub(super) fn miss(&mut self, on: Label, info: u64, pc: u64) {
+        self.asm.mov_imm(RDX, info);
+        self.asm.mov_imm(RCX, abi::tlb_miss_preserving() as u64);
+        self.asm.call_reg(RCX);
+        self.asm.load(RSI, state(abi::TLB_FOUND));
+        self.asm.test(true, RSI, RSI);
+        self.asm.jcc(Cc::Ne, on);
+        self.leave(pc, abi::EXIT_FAULT);
+    }
+
     /// `dst` = `size` bytes (up to 8) at `m`, zero-extended.
     fn load_int(&mut self, size: Size, dst: Reg, m: Mem) {
         let m = Amode::from(m);
@@ -72,8 +117,8 @@ impl Quick<'_> {
         }
     }
 
-    fn load(&mut self, ty: Ty, size: Size, addr: Val) -> Result<(), TooHard> {
-        let m = self.address(addr)?;
+    fn load(&mut self, ty: Ty, size: Size, order: Order, addr: Val) -> Result<(), TooHard> {
+        let m = self.host_address(addr, size, false, order)?;
         if ty != Ty::V128 {
             let d = self.new_gpr()?;
             self.load_int(size, d, m);
@@ -96,9 +141,9 @@ impl Quick<'_> {
     }
 
     fn store(&mut self, ty: Ty, size: Size, order: Order, addr: Val, v: Val) -> Result<(), TooHard> {
-        let m = self.address(addr)?;
         if ty == Ty::V128 {
             let r = self.xmm(v)?;
+            let m = self.host_address(addr, size, true, order)?;
             match size {
                 Size::B16 => self.asm.store_vec(m, r),
                 Size::B8 => i!(self.asm, movq_b, Amode::from(m), r),
@@ -114,8 +159,9 @@ impl Quick<'_> {
             return Ok(());
         }
         let r = self.gpr(v)?;
+        let m = self.host_address(addr, size, true, order)?;
         match order {
-            Order::Plain => self.store_int(size, m, r),
+            Order::Plain | Order::Unprivileged => self.store_int(size, m, r),
             // A locked exchange orders it before later acquire loads, which a plain store does not.
             Order::AcqRel => {
                 self.asm.mov(true, RAX, r);
@@ -151,8 +197,8 @@ impl Quick<'_> {
     }
 
     fn rmw(&mut self, op: RmwOp, ty: Ty, size: Size, addr: Val, v: Val) -> Result<(), TooHard> {
-        let m = self.address(addr)?;
         let r = self.gpr(v)?;
+        let m = self.host_address(addr, size, true, Order::Plain)?;
         match op {
             RmwOp::Add => {
                 self.asm.mov(true, RAX, r);
@@ -197,7 +243,7 @@ impl Quick<'_> {
     /// RDX (the old value, also in RAX) becomes the maximum or minimum of it and `r`.
     fn choose(&mut self, op: RmwOp, size: Size, r: Reg) {
         let signed = matches!(op, RmwOp::SMax | RmwOp::SMin);
-        // Both extended to 64 bits: the old one through RSI, as RAX must stay.
+        // Both extended to 64 bits; RAX must stay.
         self.extend_to(signed, size, RCX, r);
         self.extend_to(signed, size, RDX, RAX);
         self.asm.alu(Alu::Cmp, true, RDX, RCX);
@@ -234,8 +280,8 @@ impl Quick<'_> {
     }
 
     fn cas(&mut self, size: Size, addr: Val, expected: Val, new: Val) -> Result<(), TooHard> {
-        let m = self.address(addr)?;
         let (e, n) = (self.gpr(expected)?, self.gpr(new)?);
+        let m = self.host_address(addr, size, true, Order::Plain)?;
         self.asm.mov(true, RAX, e);
         self.compare_exchange(size, m, n);
         Ok(())
@@ -247,8 +293,8 @@ impl Quick<'_> {
         let (a, e, n) = (self.gpr(addr)?, self.xmm(expected)?, self.xmm(new)?);
         self.asm.store_vec(state(at), e);
         self.asm.store_vec(state(at + 16), n);
-        self.asm.mov(true, super::asm::RSI, a);
-        self.before_call(false)?;
+        self.asm.mov(true, RSI, a);
+        self.before_call(false, false)?;
         self.call_may_exit(abi::cas16 as *const () as usize);
         Ok(())
     }
@@ -266,13 +312,14 @@ impl Quick<'_> {
             return self.cas16_if(c, addr, expected, new);
         }
         // Everything that only one of the two ways would compute is computed before they part.
-        let m = self.address(addr)?;
         let (e, n, c) = (self.gpr(expected)?, self.gpr(new)?, self.gpr(c)?);
+        let place = self.gpr(addr)?;
         let d = self.new_gpr()?;
         let done = self.asm.label();
         self.asm.alu(Alu::Xor, false, d, d);
         self.asm.test(false, c, c);
         self.asm.jcc(Cc::E, done);
+        let m = self.host_place(Mem::at(place, 0), size, true, Order::Plain);
         self.asm.mov(true, RAX, e);
         self.compare_exchange(size, m, n);
         self.asm.setcc(Cc::E, d);
@@ -288,9 +335,9 @@ impl Quick<'_> {
         self.asm.store_vec(state(at + 16), n);
         // Kept for the comparison; the call may change registers.
         self.asm.store_vec(state(at + 32), e);
-        self.asm.mov(true, super::asm::RSI, a);
+        self.asm.mov(true, RSI, a);
         self.asm.mov(true, RCX, c);
-        self.before_call(false)?;
+        self.before_call(false, false)?;
         let d = self.new_gpr()?;
         let done = self.asm.label();
         self.asm.alu(Alu::Xor, false, d, d);
@@ -332,5 +379,3 @@ impl Quick<'_> {
         i!(self.asm, lock_orq_mi_sxb, Amode::from(m), 0_i8);
     }
 }
-
-const _: u128 = size_mask(Size::B1);

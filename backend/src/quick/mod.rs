@@ -30,6 +30,7 @@ use jib_ir::ty::Ty;
 use crate::abi::HostFeatures;
 use crate::code_memory::FaultTable;
 use crate::compile::Code;
+use crate::options::Memory;
 use asm::{Asm, Label, Mem, RBP, RDI};
 use regs::{Loc, Registers, Value};
 
@@ -44,6 +45,8 @@ struct TooHard;
 pub(crate) struct QuickCompiler {
     host: HostFeatures,
     helpers: &'static [Helper],
+    /// Guest memory is reached through the table of [`crate::tlb`].
+    table: bool,
     asm: Asm,
     vals: Vec<Value>,
     regs: Box<Registers>,
@@ -54,6 +57,8 @@ pub(crate) struct QuickCompiler {
 enum Cold {
     /// Leaves with a code, state exact for the pc.
     Leave { from: Label, pc: u64, code: u64 },
+    /// Asks for the host address of the guest address in RSI.
+    Miss { from: Label, on: Label, info: u64, pc: u64 },
     /// Leaves with a code, state exact for the pc in RSI; RDX may be a link cell to note.
     LeaveAt { from: Label, code: u64, cell: bool },
 }
@@ -63,6 +68,7 @@ struct Quick<'a> {
     region: &'a Region,
     host: &'a HostFeatures,
     helpers: &'static [Helper],
+    table: bool,
     asm: &'a mut Asm,
     vals: &'a mut Vec<Value>,
     regs: &'a mut Registers,
@@ -89,11 +95,12 @@ struct Quick<'a> {
 
 impl QuickCompiler {
     /// An emitter, unless the host lacks SSE4.1.
-    pub(crate) fn new(helpers: &'static [Helper]) -> Option<QuickCompiler> {
+    pub(crate) fn new(helpers: &'static [Helper], memory: Memory) -> Option<QuickCompiler> {
         let host = HostFeatures::detect();
         host.sse41.then(|| QuickCompiler {
             host,
             helpers,
+            table: memory == Memory::Table,
             asm: Asm::default(),
             vals: Vec::new(),
             regs: Box::default(),
@@ -112,6 +119,7 @@ impl QuickCompiler {
             region,
             host: &self.host,
             helpers: self.helpers,
+            table: self.table,
             asm: &mut self.asm,
             vals: &mut self.vals,
             regs: &mut self.regs,
@@ -126,7 +134,7 @@ impl QuickCompiler {
             pc: region.key.pc,
             native_fp: region.key.mode & Key::FPCR_SET == 0,
         };
-        quick.emit().ok()?;
+        if quick.emit().is_err() { eprintln!("too hard {:#x} {:?}", region.key.pc, region.ops[quick.at as usize]); return None; }
         let (ops, points) = (quick.ops, quick.faults);
         let bytes = self.asm.finish().to_vec();
         Some(Code { bytes, faults: Box::new(FaultTable { points }), cells, ops })
@@ -135,8 +143,8 @@ impl QuickCompiler {
 
 /// Uses of an exit before its target is looked at for the first time, and between looks.
 pub(crate) const FIRST_COUNT: u64 = 64;
-/// Uses of an exit whose target is optimised already, or about to be.
-pub(crate) const NO_COUNT: u64 = i64::MAX as u64;
+/// The same where the last target seen is optimised already, or about to be.
+pub(crate) const LATER_COUNT: u64 = 4096;
 
 impl Quick<'_> {
     fn emit(&mut self) -> Result<(), TooHard> {

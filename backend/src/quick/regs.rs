@@ -61,7 +61,7 @@ pub(super) const XTMP2: Reg = 14;
 const CALLER_SAVED: [Reg; 4] = [8, 9, 10, 11];
 
 /// State words for values that found no register.
-const SPILL: std::ops::Range<u16> = slot::BACKEND.0 + 12..slot::BACKEND.0 + 32;
+const SPILL: std::ops::Range<u16> = slot::BACKEND.0 + 14..slot::BACKEND.0 + 32;
 
 /// The registers and what they hold.
 pub(super) struct Registers {
@@ -134,7 +134,8 @@ impl Quick<'_> {
     /// A register of `pool`: an empty one, else one that only caches, else one whose value is spilled.
     fn take(&mut self, pool: &[Reg], class: u8) -> Result<u8, TooHard> {
         let (now, locked) = (self.at, self.regs.locked);
-        let free = |h: &Host, r: u8| h.until < now && locked >> r & 1 == 0;
+        // Op 0 has no operands, so nothing lasts until there.
+        let free = |h: &Host, r: u8| (h.until < now || h.until == 0) && locked >> r & 1 == 0;
         let mut found = None;
         for &r in pool {
             let host = r + class;
@@ -179,7 +180,7 @@ impl Quick<'_> {
         let width = if host >= XMM { 2 } else { 1 };
         let word = (0..self.regs.spill.len())
             .step_by(width)
-            .find(|w| self.regs.spill[*w..*w + width].iter().all(|u| *u < self.at))
+            .find(|w| self.regs.spill[*w..*w + width].iter().all(|u| *u < self.at || *u == 0))
             .ok_or(TooHard)?;
         self.regs.spill[word..word + width].fill(until);
         let word = SPILL.start + word as u16;
@@ -455,10 +456,11 @@ impl Quick<'_> {
         }
     }
 
-    /// Before a call that may change caller-saved registers: spills what is in them; `state_too` if it may change state.
-    pub(super) fn before_call(&mut self, state_too: bool) -> Result<(), TooHard> {
+    /// Before a call that may change caller-saved registers: spills what is in them. `state_too`: it may change state, so
+    /// nothing is cached across it. `operands_too`: this op's operands are wanted after it.
+    pub(super) fn before_call(&mut self, state_too: bool, operands_too: bool) -> Result<(), TooHard> {
         for host in CALLER_SAVED.into_iter().chain(XMM..XMM + 16) {
-            if self.regs.host[host as usize].until > self.at {
+            if self.regs.host[host as usize].until >= self.at + u32::from(!operands_too) {
                 self.spill(host)?;
             }
             self.regs.drop_slot(host);

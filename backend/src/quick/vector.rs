@@ -4,7 +4,7 @@ use jib_ir::op::Op;
 use jib_ir::region::Val;
 use jib_ir::ty::Lane;
 
-use super::asm::{Alu, Cc, RAX, Reg, i};
+use super::asm::{RAX, Reg, i};
 use super::regs::XTMP;
 use super::{Quick, TooHard};
 
@@ -24,7 +24,8 @@ impl Quick<'_> {
             Op::VZeroHi { bytes, v } => self.zero_high(bytes, v),
             Op::VHigh { v } => {
                 let d = self.xmm_for_result(v)?;
-                i!(self.asm, psrldq_b, d, 8_u8);
+                i!(self.asm, pxor_a, XTMP, XTMP);
+                i!(self.asm, punpckhqdq_a, d, XTMP);
                 self.put(d)
             }
             Op::VExt { a, b, imm } => {
@@ -152,10 +153,15 @@ impl Quick<'_> {
     }
 
     fn zero_high(&mut self, bytes: u8, v: Val) -> Result<(), TooHard> {
+        if bytes == 8 {
+            let d = self.xmm_for_result(v)?;
+            i!(self.asm, pxor_a, XTMP, XTMP);
+            i!(self.asm, punpcklqdq_a, d, XTMP);
+            return self.put(d);
+        }
         let r = self.xmm(v)?;
         let d = self.new_xmm()?;
         match bytes {
-            8 => i!(self.asm, movq_a, d, r),
             4 => {
                 i!(self.asm, movd_b, RAX, r);
                 i!(self.asm, movd_a, d, RAX);
@@ -172,5 +178,3 @@ impl Quick<'_> {
         self.put(d)
     }
 }
-
-const _: (Alu, Cc) = (Alu::Add, Cc::E);

@@ -13,7 +13,8 @@ use crate::tools;
 /// The ways to run a program: name, options of `jib run`.
 pub const ENGINES: &[(&str, &[&str])] = &[
     ("interp", &["--engine", "interp"]),
-    ("jit at once", &["--engine", "jit", "--threshold", "1", "--sync"]),
+    ("quick at once", &["--quick", "0", "--threshold", "4294967295"]),
+    ("jit at once", &["--quick", "4294967295", "--threshold", "1", "--sync"]),
     ("jit", &["--engine", "jit"]),
 ];
 
