@@ -36,6 +36,8 @@ pub(crate) struct Unit {
     pub(crate) code: AtomicU64,
     /// Runs in the interpreter.
     pub(crate) runs: AtomicU32,
+    /// The quick tier cannot translate the block.
+    pub(crate) too_hard: AtomicBool,
     /// The compiled code is Cranelift's.
     pub(crate) optimized: AtomicBool,
     /// Compilation has been asked for.
@@ -51,6 +53,7 @@ impl Unit {
             block: OnceLock::new(),
             code: AtomicU64::new(0),
             runs: AtomicU32::new(0),
+            too_hard: AtomicBool::new(false),
             optimized: AtomicBool::new(false),
             queued: AtomicBool::new(false),
             dead: AtomicBool::new(false),

@@ -189,9 +189,12 @@ impl<G: Guest> Translator<G> {
 
     /// Translates the block of `unit` by the quick tier, if it has one and no code.
     pub(crate) fn quick_compile(&self, compiler: &mut QuickCompiler, unit: &Unit) {
-        let Some(region) = unit.block.get() else { return };
+        let Some(region) = unit.block.get().filter(|_| !unit.too_hard.load(Ordering::Relaxed)) else { return };
         let start = std::time::Instant::now();
-        let Some(code) = compiler.compile(region, self.stub) else { return };
+        let Some(code) = compiler.compile(region, self.stub) else {
+            unit.too_hard.store(true, Ordering::Relaxed);
+            return;
+        };
         let bytes = code.bytes.len() as u64;
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use crate::eval::flags;
 
 /// Number of 64-bit words in a guest state.
-pub const STATE_WORDS: usize = 320;
+pub const STATE_WORDS: usize = 384;
 
 /// A place in the guest state: the index of its first 64-bit word.
 ///
@@ -54,8 +54,10 @@ pub mod slot {
     pub const SCRATCH: Slot = Slot(112);
     /// First of 32 words that belong to the backend (table bases, stub addresses).
     pub const BACKEND: Slot = Slot(128);
-    /// First word free for a frontend's own use (system registers); up to the end.
+    /// First word free for a frontend's own use (system registers); up to [`SPILL`].
     pub const GUEST: Slot = Slot(160);
+    /// First of 64 words where the backend keeps values that found no host register; up to the end.
+    pub const SPILL: Slot = Slot(320);
 }
 
 /// How the three words of the flags slot are to be read.

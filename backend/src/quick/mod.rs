@@ -134,7 +134,7 @@ impl QuickCompiler {
             pc: region.key.pc,
             native_fp: region.key.mode & Key::FPCR_SET == 0,
         };
-        if quick.emit().is_err() { eprintln!("too hard {:#x} {:?}", region.key.pc, region.ops[quick.at as usize]); return None; }
+        quick.emit().ok()?;
         let (ops, points) = (quick.ops, quick.faults);
         let bytes = self.asm.finish().to_vec();
         Some(Code { bytes, faults: Box::new(FaultTable { points }), cells, ops })

@@ -61,7 +61,7 @@ pub(super) const XTMP2: Reg = 14;
 const CALLER_SAVED: [Reg; 4] = [8, 9, 10, 11];
 
 /// State words for values that found no register.
-const SPILL: std::ops::Range<u16> = slot::BACKEND.0 + 14..slot::BACKEND.0 + 32;
+const SPILL: std::ops::Range<u16> = slot::SPILL.0..STATE_WORDS as u16;
 
 /// The registers and what they hold.
 pub(super) struct Registers {
