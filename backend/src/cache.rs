@@ -4,12 +4,13 @@
 //! code address, link cells and their own indirect table. Code that died is kept until each thread that was inside
 //! compiled code at that time has left it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use jib_ir::region::{Key, Region};
+use rustc_hash::FxHashMap;
 
 use crate::abi::{CELL_BYTES, TABLE_ENTRIES, Tag};
 use crate::code_memory::CodeMemory;
@@ -157,14 +158,14 @@ struct Compiled {
 
 /// See the module documentation.
 pub(crate) struct Cache {
-    units: HashMap<At, Arc<Unit>>,
-    unit_pages: HashMap<u64, Vec<At>>,
-    regions: HashMap<u64, Compiled>,
-    region_pages: HashMap<u64, Vec<u64>>,
+    units: FxHashMap<At, Arc<Unit>>,
+    unit_pages: FxHashMap<u64, Vec<At>>,
+    regions: FxHashMap<u64, Compiled>,
+    region_pages: FxHashMap<u64, Vec<u64>>,
     /// Regions by the guest address of their page, where that is not the address they are invalidated by.
-    by_virtual_page: Option<HashMap<u64, Vec<u64>>>,
+    by_virtual_page: Option<FxHashMap<u64, Vec<u64>>>,
     /// Region of each code address.
-    by_code: HashMap<u64, u64>,
+    by_code: FxHashMap<u64, u64>,
     /// Region of each cell array, by its address.
     by_cell: BTreeMap<u64, u64>,
     next_id: u64,
@@ -198,12 +199,12 @@ pub(crate) struct Lift(usize);
 impl Cache {
     pub(crate) fn new(memory: CodeMemory, stub: u64, epoch: Arc<AtomicU64>, paged: bool) -> Cache {
         Cache {
-            units: HashMap::new(),
-            unit_pages: HashMap::new(),
-            regions: HashMap::new(),
-            region_pages: HashMap::new(),
-            by_virtual_page: paged.then(HashMap::new),
-            by_code: HashMap::new(),
+            units: FxHashMap::default(),
+            unit_pages: FxHashMap::default(),
+            regions: FxHashMap::default(),
+            region_pages: FxHashMap::default(),
+            by_virtual_page: paged.then(FxHashMap::default),
+            by_code: FxHashMap::default(),
             by_cell: BTreeMap::new(),
             next_id: 0,
             memory,

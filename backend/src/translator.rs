@@ -171,6 +171,9 @@ impl<G: Guest> Translator<G> {
             Ok(mut region) => {
                 jib_ir::passes::run(&mut region);
                 cut_loops(&mut region);
+                // Thousands of them are kept.
+                region.ops.shrink_to_fit();
+                region.marks.shrink_to_fit();
                 self.counters.blocks_lifted.fetch_add(1, Ordering::Relaxed);
                 Ok(self.with_cache(|c| c.set_block(lift, unit, region)))
             }
