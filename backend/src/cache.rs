@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jib_ir::region::{Key, Region};
 use rustc_hash::FxHashMap;
@@ -31,8 +31,10 @@ pub(crate) struct At {
 /// One guest address in one mode: its interpretable block and its code, if any.
 pub(crate) struct Unit {
     pub(crate) at: At,
-    /// The single block for the interpreter, lifted when first wanted.
-    pub(crate) block: OnceLock<Region>,
+    /// The single block for the interpreter and the quick tier: lifted when wanted, dropped when translated.
+    block: Mutex<Option<Arc<Region>>>,
+    /// Guest bytes of the block, once it has been lifted.
+    extent: OnceLock<Vec<Range<u64>>>,
     /// Address of compiled code, or 0.
     pub(crate) code: AtomicU64,
     /// Runs in the interpreter.
@@ -51,7 +53,8 @@ impl Unit {
     fn new(at: At) -> Arc<Unit> {
         Arc::new(Unit {
             at,
-            block: OnceLock::new(),
+            block: Mutex::new(None),
+            extent: OnceLock::new(),
             code: AtomicU64::new(0),
             runs: AtomicU32::new(0),
             too_hard: AtomicBool::new(false),
@@ -59,6 +62,28 @@ impl Unit {
             queued: AtomicBool::new(false),
             dead: AtomicBool::new(false),
         })
+    }
+}
+
+impl Unit {
+    /// The block, if it has been lifted and not been dropped.
+    pub(crate) fn block(&self) -> Option<Arc<Region>> {
+        self.block.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Drops the block: it is translated. Whoever wants it again lifts it again.
+    pub(crate) fn drop_block(&self) {
+        *self.block.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn set_block(&self, region: Region) {
+        let _ = self.extent.set(region.code.clone());
+        *self.block.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(region));
+    }
+
+    /// Was it made from guest bytes in `range`? True as long as that is not known.
+    fn lies_in(&self, range: &Range<u64>) -> bool {
+        self.extent.get().is_none_or(|extent| extent.iter().any(|r| overlap(r, range)))
     }
 }
 
@@ -290,10 +315,13 @@ impl Cache {
         if !self.end_lift(lift, &region.code) || unit.dead.load(Ordering::Relaxed) {
             return false;
         }
-        for page in pages(&region.code) {
-            self.unit_pages.entry(page).or_default().push(unit.at);
+        // Its pages know it already if this is not the first time.
+        if unit.extent.get().is_none() {
+            for page in pages(&region.code) {
+                self.unit_pages.entry(page).or_default().push(unit.at);
+            }
         }
-        let _ = unit.block.set(region);
+        unit.set_block(region);
         true
     }
 
@@ -453,7 +481,7 @@ impl Cache {
                     let hit = self
                         .units
                         .get(at)
-                        .is_none_or(|u| u.block.get().is_none_or(|b| b.code.iter().any(|r| overlap(r, &range))));
+                        .is_none_or(|u| u.lies_in(&range));
                     if hit {
                         dead_units.push(*at);
                     }

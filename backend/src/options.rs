@@ -54,8 +54,8 @@ impl Default for Options {
         Options {
             engine: EngineKind::Jit,
             memory: Memory::Host,
-            quick: 2,
-            threshold: 500,
+            quick: 4,
+            threshold: 3000,
             region_insns: 400,
             region_blocks: 100,
             background: true,

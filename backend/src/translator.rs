@@ -158,7 +158,7 @@ impl<G: Guest> Translator<G> {
     pub(crate) fn unit(&self, at: At) -> Result<Arc<Unit>, Fault> {
         loop {
             let unit = self.with_cache(|c| c.unit(at));
-            if unit.block.get().is_some() || unit.code.load(Ordering::Acquire) != 0 || self.lift_block(&unit)? {
+            if unit.block().is_some() || unit.code.load(Ordering::Acquire) != 0 || self.lift_block(&unit)? {
                 return Ok(unit);
             }
         }
@@ -192,18 +192,19 @@ impl<G: Guest> Translator<G> {
 
     /// Translates the block of `unit` by the quick tier, if it has one and no code.
     pub(crate) fn quick_compile(&self, compiler: &mut QuickCompiler, unit: &Unit) {
-        let Some(region) = unit.block.get().filter(|_| !unit.too_hard.load(Ordering::Relaxed)) else { return };
+        let Some(region) = unit.block().filter(|_| !unit.too_hard.load(Ordering::Relaxed)) else { return };
         let start = std::time::Instant::now();
-        let Some(code) = compiler.compile(region, self.stub) else {
+        let Some(code) = compiler.compile(&region, self.stub) else {
             unit.too_hard.store(true, Ordering::Relaxed);
             return;
         };
         let bytes = code.bytes.len() as u64;
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
-            free && c.publish(region, unit.at.page, code, Tier::Quick)
+            free && c.publish(&region, unit.at.page, code, Tier::Quick)
         });
         if published {
+            unit.drop_block();
             self.pages_seen.add(unit.at.key.pc / PAGE);
             let c = &self.counters;
             c.quick_blocks.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use jib_ir::guest::Guest;
 use jib_ir::interp::{self, Scratch};
-use jib_ir::region::BlockId;
+use jib_ir::region::{BlockId, Region};
 use jib_ir::runtime::{Exit, Location, Runtime};
 use jib_ir::state::State;
 
@@ -29,7 +29,7 @@ pub struct Vcpu<G: Guest> {
     thread: Arc<Thread>,
     kicker: Kicker,
     tables: Tables,
-    units: Box<[Option<Arc<Unit>>]>,
+    units: Box<[Option<Entry>]>,
     scratch: Scratch,
     quick: Option<QuickCompiler>,
     runs: u64,
@@ -48,7 +48,7 @@ impl<G: Guest> Vcpu<G> {
             shared: translator.clone(),
             tables: Tables::new(thread.tables.len()),
             thread,
-            units: vec![None; UNITS].into_boxed_slice(),
+            units: (0..UNITS).map(|_| None).collect(),
             scratch: Scratch::default(),
             quick: translator.quick_compiler(),
             runs: 0,
@@ -155,19 +155,32 @@ impl<G: Guest> Vcpu<G> {
     /// The unit of `wanted`, from the thread's own table if it is there.
     fn find(&mut self, wanted: At) -> Result<Arc<Unit>, jib_ir::runtime::Fault> {
         let at = (wanted.key.pc >> 2) as usize % UNITS;
-        if let Some(unit) = &self.units[at]
-            && unit.at == wanted
-            && !unit.dead.load(Ordering::Acquire)
+        if let Some(entry) = &mut self.units[at]
+            && entry.unit.at == wanted
+            && !entry.unit.dead.load(Ordering::Acquire)
         {
-            return Ok(unit.clone());
+            if entry.block.is_some() && entry.unit.code.load(Ordering::Relaxed) != 0 {
+                entry.block = None;
+            }
+            return Ok(entry.unit.clone());
         }
         let unit = self.shared.unit(wanted)?;
-        self.units[at] = Some(unit.clone());
+        self.units[at] = Some(Entry { unit: unit.clone(), block: None });
         Ok(unit)
     }
 
     fn interpret<R: Runtime>(&mut self, unit: &Arc<Unit>, rt: &mut R) -> Exit {
-        let Some(block) = unit.block.get() else {
+        let entry = &mut self.units[(unit.at.key.pc >> 2) as usize % UNITS];
+        let known = entry.as_mut().filter(|e| Arc::ptr_eq(&e.unit, unit)).map(|e| &mut e.block);
+        let block = match known {
+            Some(Some(block)) => Some(block.clone()),
+            Some(place) => {
+                *place = unit.block();
+                place.clone()
+            }
+            None => unit.block(),
+        };
+        let Some(block) = block else {
             // Compiled before it was ever interpreted.
             return match self.shared.lift_block(unit) {
                 Ok(_) => Exit::Next,
@@ -176,7 +189,7 @@ impl<G: Guest> Vcpu<G> {
         };
         self.runs += 1;
         let helpers = self.shared.guest.helpers();
-        let exit = interp::run(block, BlockId(0), &mut self.state, rt, helpers, &mut self.scratch);
+        let exit = interp::run(&block, BlockId(0), &mut self.state, rt, helpers, &mut self.scratch);
         if unit.code.load(Ordering::Relaxed) == 0 {
             self.shared.count(unit, 1);
             if unit.runs.load(Ordering::Relaxed) >= self.shared.options.quick {
@@ -267,6 +280,13 @@ impl Tables {
         self.owners[self.current] = (mode, space, self.clock);
         (self.current, found.is_none())
     }
+}
+
+/// What the thread keeps of a unit.
+struct Entry {
+    unit: Arc<Unit>,
+    /// Its block, while the thread interprets it.
+    block: Option<Arc<Region>>,
 }
 
 /// How compiled code was left.
