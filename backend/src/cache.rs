@@ -19,6 +19,11 @@ use crate::perf::PerfMap;
 /// Guest pages by which translations are found again.
 pub(crate) const PAGE: u64 = 4096;
 
+/// A bit for each instruction word of a page.
+pub(crate) type PageWords = [u64; PAGE as usize / 256];
+/// All of them.
+pub(crate) const ALL_WORDS: PageWords = [u64::MAX; PAGE as usize / 256];
+
 /// What a translation is of: a key and, where addresses are translated, the physical page of its code (else 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct At {
@@ -248,6 +253,21 @@ impl Cache {
         self.wanted.retain(|u| u.code.load(Ordering::Relaxed) == 0 && !u.dead.load(Ordering::Relaxed));
         let (at, _) = self.wanted.iter().enumerate().max_by_key(|(_, u)| u.runs.load(Ordering::Relaxed))?;
         Some(self.wanted.swap_remove(at))
+    }
+
+    /// The words of the page of `at` that the interpreter has come to, with that at its start.
+    pub(crate) fn words_run(&self, at: At) -> PageWords {
+        let mut words = [0; PAGE as usize / 256];
+        let mut mark = |address: u64| {
+            let word = address % PAGE / 4;
+            words[word as usize / 64] |= 1 << (word % 64);
+        };
+        mark(at.key.pc);
+        let units = self.unit_pages.get(&(at.page / PAGE)).into_iter().flatten();
+        for block in units.filter_map(|at| self.units.get(at)?.block.get()) {
+            block.code.iter().flat_map(|r| r.clone().step_by(4)).for_each(&mut mark);
+        }
+        words
     }
 
     /// Notes that a lift begins, so that it can be told whether its guest code changed meanwhile.

@@ -11,7 +11,7 @@ use jib_ir::op::Op;
 use jib_ir::region::{Block, BlockId, Key, Region};
 use jib_ir::runtime::{Access, Fault};
 
-use crate::cache::{At, Cache, OUTSIDE, PAGE, Thread, Unit};
+use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Thread, Unit};
 use crate::code_memory::{CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
@@ -158,7 +158,7 @@ impl<G: Guest> Translator<G> {
     /// Lifts the block of `unit` for the interpreter. False if it went stale meanwhile.
     pub(crate) fn lift_block(&self, unit: &Unit) -> Result<bool, Fault> {
         let lift = self.with_cache(Cache::begin_lift);
-        match self.lift(unit.at, Limit::BLOCK) {
+        match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS) {
             Ok(mut region) => {
                 jib_ir::passes::run(&mut region);
                 cut_loops(&mut region);
@@ -273,16 +273,18 @@ impl<G: Guest> Translator<G> {
 
     fn lift_region(&self, at: At) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
-        self.lift(at, limit)
+        // Most code of a system runs a few times or never: a region is made of what has run.
+        let run = self.with_cache(|c| c.words_run(at));
+        self.lift(at, limit, &run)
     }
 
-    /// Lifts; the region's code ranges are such as [`Translator::invalidate`] takes.
-    fn lift(&self, at: At, limit: Limit) -> Result<Region, Fault> {
+    /// Lifts, of a page no other words than `words`; the region's code ranges are such as [`Translator::invalidate`] takes.
+    fn lift(&self, at: At, limit: Limit, words: &PageWords) -> Result<Region, Fault> {
         if self.options.memory == Memory::Host {
             return self.guest.lift(at.key, &*self.fetch, limit);
         }
         let base = at.key.pc & !(PAGE - 1);
-        let mut region = self.guest.lift(at.key, &OnePage { fetch: &*self.fetch, base, page: at.page }, limit)?;
+        let mut region = self.guest.lift(at.key, &OnePage { fetch: &*self.fetch, base, page: at.page, words }, limit)?;
         for range in &mut region.code {
             *range = range.start - base + at.page..range.end - base + at.page;
         }
@@ -344,13 +346,14 @@ struct OnePage<'a> {
     fetch: &'a (dyn Fetch + Send + Sync),
     base: u64,
     page: u64,
+    words: &'a PageWords,
 }
 
 impl Fetch for OnePage<'_> {
     fn word(&self, pc: u64) -> Result<u32, Fault> {
         let at = |fault| Fault { addr: pc, ..fault };
         let offset = pc.wrapping_sub(self.base);
-        if offset >= PAGE {
+        if offset >= PAGE || self.words[offset as usize / 256] >> (offset / 4 % 64) & 1 == 0 {
             return Err(Fault { addr: pc, access: Access::Fetch, cause: 0 });
         }
         self.fetch.word(self.page + offset).map_err(at)
