@@ -322,7 +322,7 @@ impl Cache {
                 units.push(unit.at);
             }
         }
-        let virtual_page = region.key.pc / PAGE;
+        let virtual_page = virtual_page(region.key.pc);
         if let Some(pages) = &mut self.by_virtual_page {
             pages.entry(virtual_page).or_default().push(id);
         }
@@ -489,7 +489,7 @@ impl Cache {
         }
     }
 
-    /// Undoes all links from other pages to code in the page at guest address `page * PAGE`: it may be mapped
+    /// Undoes all links from other pages to code in guest page `page` (see [`virtual_page`]): it may be mapped
     /// elsewhere now.
     pub(crate) fn unlink_virtual_page(&mut self, page: u64) {
         let Some(ids) = self.by_virtual_page.as_ref().and_then(|pages| pages.get(&page)) else { return };
@@ -519,6 +519,11 @@ impl Cache {
         }
         self.closed = true;
     }
+}
+
+/// Number of the page at guest address `addr`, whatever tag its ignored top byte holds.
+pub(crate) fn virtual_page(addr: u64) -> u64 {
+    (addr & 0x00ff_ffff_ffff_ffff) / PAGE
 }
 
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {

@@ -11,7 +11,7 @@ use jib_ir::op::Op;
 use jib_ir::region::{Block, BlockId, Key, Region};
 use jib_ir::runtime::{Access, Fault};
 
-use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Thread, Unit};
+use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Thread, Unit, virtual_page};
 use crate::code_memory::{CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
@@ -103,14 +103,14 @@ impl<G: Guest> Translator<G> {
     /// Has code ever been compiled that was seen in the page at guest address `addr`? May say so in error. Only where
     /// addresses are translated.
     pub fn has_code_at(&self, addr: u64) -> bool {
-        self.pages_seen.may_contain(addr / PAGE)
+        self.pages_seen.may_contain(virtual_page(addr))
     }
 
     /// The page at guest address `addr` may be mapped elsewhere from now on: other pages' ways to it are cut. Any
     /// thread may call this.
     pub fn unlink_page(&self, addr: u64) {
         if self.has_code_at(addr) {
-            self.with_cache(|c| c.unlink_virtual_page(addr / PAGE));
+            self.with_cache(|c| c.unlink_virtual_page(virtual_page(addr)));
         }
     }
 
@@ -223,7 +223,7 @@ impl<G: Guest> Translator<G> {
             Some((code, region)) => {
                 let size = (code.bytes.len() as u64, u64::from(region.insns()));
                 let good = c.end_lift(lift, &region.code);
-                self.pages_seen.add(region.key.pc / PAGE);
+                self.pages_seen.add(virtual_page(region.key.pc));
                 published = (good && c.publish(&region, at.page, code)).then_some(size);
             }
             None => {

@@ -27,7 +27,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
 use jib_ir::op::{ExitKind, Op};
-use jib_ir::region::{BlockId, Region, Val};
+use jib_ir::region::{BlockId, InsnMark, Region, Val};
 use jib_ir::state::slot;
 use jib_ir::ty::Ty;
 
@@ -278,12 +278,12 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         let mut mark = region.marks.partition_point(|m| m.op < ops.start);
         if region.marks.get(mark).is_none_or(|m| m.op != ops.start) {
             let pc = region.blocks[block].pc;
-            self.begin_insn(pc, ops.start, next_mark(region, mark, ops.end));
+            self.begin_insn(InsnMark::new(ops.start, pc), next_mark(region, mark, ops.end));
         }
         for i in ops.clone() {
             while let Some(m) = region.marks.get(mark).filter(|m| m.op == i) {
                 mark += 1;
-                self.begin_insn(m.pc, i, next_mark(region, mark, ops.end));
+                self.begin_insn(*m, next_mark(region, mark, ops.end));
             }
             self.at = i;
             self.lower_op(region.ops[i as usize]);

@@ -7,7 +7,7 @@
 
 use cranelift_codegen::ir::{BlockArg, InstBuilder, MemFlagsData, SourceLoc, Value, types};
 use jib_ir::op::{Effect, Op};
-use jib_ir::region::Val;
+use jib_ir::region::{InsnMark, Val};
 use jib_ir::state::{FlagsKind, Slot, slot};
 use jib_ir::ty::Ty;
 
@@ -373,8 +373,9 @@ impl Lowerer<'_, '_> {
         self.cur.cur.fill(Cur::Memory);
     }
 
-    /// Starts the guest instruction at `pc`, whose ops are `from..to`: sets a checkpoint where one is due.
-    pub(super) fn begin_insn(&mut self, pc: u64, from: u32, to: u32) {
+    /// Starts the guest instruction of `mark`, whose ops go on to `to`: sets a checkpoint where one is due.
+    pub(super) fn begin_insn(&mut self, mark: InsnMark, to: u32) {
+        let InsnMark { op: from, pc, flags_read } = mark;
         self.pc = pc;
         let (mut effect, mut fault) = (false, false);
         for op in &self.region.ops[from as usize..to as usize] {
@@ -390,7 +391,8 @@ impl Lowerer<'_, '_> {
             }
         }
         if effect || (fault && self.cur.stale) {
-            let live = self.plan.flags_live_after(self.region, self.block, from);
+            // Whoever goes on from here after a fault reads them where the code itself does, not where the passes left it.
+            let live = flags_read || self.plan.flags_live_after(self.region, self.block, from);
             self.flush(live);
             self.cur.checkpoint = pc;
             self.cur.stale = false;
