@@ -103,8 +103,7 @@ impl Table {
     pub(crate) fn fill(&self, unit: &Unit, code: u64) {
         let key = unit.at.key;
         let at = 2 * Tag::slot(key);
-        if self.words[at].load(Ordering::Relaxed) == self.tag(key)
-            && self.words[at + 1].load(Ordering::Relaxed) == code
+        if self.words[at].load(Ordering::Relaxed) == self.tag(key) && self.words[at + 1].load(Ordering::Relaxed) == code
         {
             return;
         }

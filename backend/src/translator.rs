@@ -284,7 +284,8 @@ impl<G: Guest> Translator<G> {
             return self.guest.lift(at.key, &*self.fetch, limit);
         }
         let base = at.key.pc & !(PAGE - 1);
-        let mut region = self.guest.lift(at.key, &OnePage { fetch: &*self.fetch, base, page: at.page, words }, limit)?;
+        let mut region =
+            self.guest.lift(at.key, &OnePage { fetch: &*self.fetch, base, page: at.page, words }, limit)?;
         for range in &mut region.code {
             *range = range.start - base + at.page..range.end - base + at.page;
         }

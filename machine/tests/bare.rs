@@ -78,7 +78,8 @@ fn check(name: &str, expected: &str) {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "slow without --release")]
 fn code_that_changes() {
-    let expected = "another mapping 0\nno maintenance 0\ndata beside code 5208\na page mapped anew 0\na block mapped anew 0\n";
+    let expected =
+        "another mapping 0\nno maintenance 0\ndata beside code 5208\na page mapped anew 0\na block mapped anew 0\n";
     check("code", expected);
 }
 

@@ -191,7 +191,12 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         let mut alias = |user_id, description: &'static str| {
             func.dfg.alias_regions.insert(AliasRegionData { user_id, description: description.into() })
         };
-        let regions = Regions { state: alias(0, "state"), guest: alias(1, "guest"), link: alias(2, "link"), tlb: alias(3, "tlb") };
+        let regions = Regions {
+            state: alias(0, "state"),
+            guest: alias(1, "guest"),
+            link: alias(2, "link"),
+            tlb: alias(3, "tlb"),
+        };
         let mut b = FunctionBuilder::new(func, ctx);
         let (i64, v) = (types::I64, types::I8X16);
         let mut sig = |conv, params: &[Type], returns: &[Type]| b.import_signature(signature(conv, params, returns));

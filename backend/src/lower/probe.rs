@@ -59,14 +59,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// Asks the runtime; goes `on` with the host address it gives, or leaves.
-    fn miss(
-        &mut self,
-        addr: Value,
-        size: Size,
-        write: bool,
-        unprivileged: bool,
-        on: cranelift_codegen::ir::Block,
-    ) {
+    fn miss(&mut self, addr: Value, size: Size, write: bool, unprivileged: bool, on: cranelift_codegen::ir::Block) {
         let info = self.const64(abi::encode_access(write, size, unprivileged));
         let target = self.const64(abi::tlb_miss_preserving() as u64);
         self.b.ins().call_indirect(self.sigs.miss, target, &[self.st, addr, info]);
