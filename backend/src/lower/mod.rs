@@ -118,6 +118,8 @@ struct Lowerer<'a, 'b> {
     cur: SlotState,
     /// The op being lowered.
     at: u32,
+    /// Where its instruction's ops end.
+    insn_end: u32,
     /// Guest pc of the instruction being lowered.
     pc: u64,
     /// The region block being lowered.
@@ -229,6 +231,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             halves: memory::loads_of_halves(region),
             blocks,
             at: 0,
+            insn_end: 0,
             pc: region.key.pc,
             block: 0,
             exits: 0,

@@ -13,6 +13,7 @@ use jib_ir::ty::Ty;
 
 use super::flags::Flags;
 use super::plan::{Class, KindIn, SlotSet};
+use super::probe::Found;
 use super::{Lowerer, Repr};
 
 /// Where the value of a cached slot is.
@@ -39,12 +40,14 @@ pub(super) struct SlotState {
     pub(super) checkpoint: u64,
     /// Something happened since the checkpoint that must not happen again.
     pub(super) stale: bool,
+    /// Pages of guest memory that were looked up.
+    pub(super) found: Vec<Found>,
 }
 
 impl SlotState {
     /// All slots in memory, exact for `pc`.
     pub(super) fn in_memory(slots: usize, pc: u64) -> SlotState {
-        SlotState { cur: vec![Cur::Memory; slots], dirty: 0, checkpoint: pc, stale: false }
+        SlotState { cur: vec![Cur::Memory; slots], dirty: 0, checkpoint: pc, stale: false, found: Vec::new() }
     }
 }
 
@@ -371,11 +374,13 @@ impl Lowerer<'_, '_> {
     pub(super) fn forget_values(&mut self) {
         debug_assert_eq!(self.cur.dirty, 0);
         self.cur.cur.fill(Cur::Memory);
+        self.cur.found.clear();
     }
 
     /// Starts the guest instruction of `mark`, whose ops go on to `to`: sets a checkpoint where one is due.
     pub(super) fn begin_insn(&mut self, mark: InsnMark, to: u32) {
         let InsnMark { op: from, pc, flags_read } = mark;
+        self.insn_end = to;
         self.pc = pc;
         let (mut effect, mut fault) = (false, false);
         for op in &self.region.ops[from as usize..to as usize] {
