@@ -26,11 +26,14 @@ fn engines() -> [(&'static str, Engine); 4] {
     ]
 }
 
+/// What a device does when a line comes.
+type Act = Box<dyn Fn(&str) + Send + Sync>;
+
 /// The serial line: keeps what comes, and lets `device` act on each whole line.
 #[derive(Clone, Default)]
 struct Line {
     text: Arc<Mutex<String>>,
-    device: Arc<OnceLock<Box<dyn Fn(&str) + Send + Sync>>>,
+    device: Arc<OnceLock<Act>>,
 }
 
 impl Output for Line {
