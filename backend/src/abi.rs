@@ -256,7 +256,9 @@ unsafe extern "sysv64" fn evaluate(state: *mut State, op: *const Op) {
     let (s, op) = unsafe { (&mut *state, &*op) };
     let mut env = FpEnv { fpcr: s.fpcr(), fpsr: 0 };
     let base = slot::SCRATCH.0;
-    let value = eval::value(op, |v| s.get128(Slot(base + 2 * v.0 as u16)), &mut env).unwrap_or(0);
+    // The evaluator tells flags by value; what its own host instructions raise is nobody's.
+    let value = crate::entry::keeping_fp_flags(|| eval::value(op, |v| s.get128(Slot(base + 2 * v.0 as u16)), &mut env));
+    let value = value.unwrap_or(0);
     s.set128(slot::SCRATCH, value);
     s.0[slot::FPSR.0 as usize] |= u64::from(env.fpsr);
 }
