@@ -258,14 +258,16 @@ unsafe extern "sysv64" fn evaluate(state: *mut State, op: *const Op) {
     let (s, op) = unsafe { (&mut *state, &*op) };
     let mut env = FpEnv { fpcr: s.fpcr(), fpsr: 0 };
     let base = slot::SCRATCH.0;
-    let value = eval::value(op, |v| s.get128(Slot(base + 2 * v.0 as u16)), &mut env).unwrap_or(0);
+    // The evaluator tells flags by value; what its own host instructions raise is nobody's.
+    let value = crate::entry::keeping_fp_flags(|| eval::value(op, |v| s.get128(Slot(base + 2 * v.0 as u16)), &mut env));
+    let value = value.unwrap_or(0);
     s.set128(slot::SCRATCH, value);
     s.0[slot::FPSR.0 as usize] |= u64::from(env.fpsr);
 }
 
 /// What [`tlb_miss`] is asked, packed into a word.
-pub(crate) const fn encode_access(write: bool, size: Size, unprivileged: bool) -> u64 {
-    write as u64 | (unprivileged as u64) << 1 | size.bytes() << 8
+pub(crate) const fn encode_access(write: bool, bytes: i32, unprivileged: bool) -> u64 {
+    write as u64 | (unprivileged as u64) << 1 | (bytes as u64) << 8
 }
 
 /// Asks the runtime for the host address of an access that missed the table; leaves it in [`TLB_FOUND`].
@@ -273,8 +275,9 @@ unsafe extern "sysv64" fn tlb_miss(state: *mut State, address: u64, info: u64) {
     // SAFETY: compiled code passes its own thread's state.
     let rt = unsafe { runtime(state) };
     let access = if info & 1 != 0 { Access::Write } else { Access::Read };
-    let size = Size::ALL[(info >> 8).max(1).ilog2() as usize];
-    let host = rt.host_address(access, size, address, info & 2 != 0);
+    // One page is asked for; what reaches further is not for compiled code.
+    let inside = (address & 0xfff) + (info >> 8) <= 0x1000;
+    let host = if inside { rt.host_address(access, address, info & 2 != 0) } else { None };
     // SAFETY: as above; the runtime does not reach the state.
     unsafe { (&mut (*state).0)[TLB_FOUND_INDEX] = host.unwrap_or(0) };
 }

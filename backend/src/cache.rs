@@ -21,6 +21,11 @@ use crate::quick;
 /// Guest pages by which translations are found again.
 pub(crate) const PAGE: u64 = 4096;
 
+/// A bit for each instruction word of a page.
+pub(crate) type PageWords = [u64; PAGE as usize / 256];
+/// All of them.
+pub(crate) const ALL_WORDS: PageWords = [u64::MAX; PAGE as usize / 256];
+
 /// What a translation is of: a key and, where addresses are translated, the physical page of its code (else 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct At {
@@ -131,8 +136,7 @@ impl Table {
     pub(crate) fn fill(&self, unit: &Unit, code: u64) {
         let key = unit.at.key;
         let at = 2 * Tag::slot(key);
-        if self.words[at].load(Ordering::Relaxed) == self.tag(key)
-            && self.words[at + 1].load(Ordering::Relaxed) == code
+        if self.words[at].load(Ordering::Relaxed) == self.tag(key) && self.words[at + 1].load(Ordering::Relaxed) == code
         {
             return;
         }
@@ -293,6 +297,21 @@ impl Cache {
         Some(self.wanted.swap_remove(at))
     }
 
+    /// The words of the page of `at` that the interpreter has come to, with that at its start.
+    pub(crate) fn words_run(&self, at: At) -> PageWords {
+        let mut words = [0; PAGE as usize / 256];
+        let mut mark = |address: u64| {
+            let word = address % PAGE / 4;
+            words[word as usize / 64] |= 1 << (word % 64);
+        };
+        mark(at.key.pc);
+        let units = self.unit_pages.get(&(at.page / PAGE)).into_iter().flatten();
+        for extent in units.filter_map(|at| self.units.get(at)?.extent.get()) {
+            extent.iter().flat_map(|r| r.clone().step_by(4)).for_each(&mut mark);
+        }
+        words
+    }
+
     /// Notes that a lift begins, so that it can be told whether its guest code changed meanwhile.
     pub(crate) fn begin_lift(&mut self) -> Lift {
         self.lifts += 1;
@@ -356,7 +375,7 @@ impl Cache {
                 units.push(unit.at);
             }
         }
-        let virtual_page = region.key.pc / PAGE;
+        let virtual_page = virtual_page(region.key.pc);
         if let Some(pages) = &mut self.by_virtual_page {
             pages.entry(virtual_page).or_default().push(id);
         }
@@ -536,7 +555,7 @@ impl Cache {
         }
     }
 
-    /// Undoes all links from other pages to code in the page at guest address `page * PAGE`: it may be mapped
+    /// Undoes all links from other pages to code in guest page `page` (see [`virtual_page`]): it may be mapped
     /// elsewhere now.
     pub(crate) fn unlink_virtual_page(&mut self, page: u64) {
         let Some(ids) = self.by_virtual_page.as_ref().and_then(|pages| pages.get(&page)) else { return };
@@ -566,6 +585,11 @@ impl Cache {
         }
         self.closed = true;
     }
+}
+
+/// Number of the page at guest address `addr`, whatever tag its ignored top byte holds.
+pub(crate) fn virtual_page(addr: u64) -> u64 {
+    (addr & 0x00ff_ffff_ffff_ffff) / PAGE
 }
 
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {

@@ -78,6 +78,17 @@ pub(crate) fn clear_fp_flags() {
     unsafe { asm!("ldmxcsr [{}]", in(reg) &word, options(nostack, readonly, preserves_flags)) };
 }
 
+/// Runs `f`; the FPU's flags are as before then.
+pub(crate) fn keeping_fp_flags<T>(f: impl FnOnce() -> T) -> T {
+    let mut word = 0u32;
+    // SAFETY: stores the control word into a local.
+    unsafe { asm!("stmxcsr [{}]", in(reg) &mut word, options(nostack, preserves_flags)) };
+    let value = f();
+    // SAFETY: loads back what was stored.
+    unsafe { asm!("ldmxcsr [{}]", in(reg) &word, options(nostack, readonly, preserves_flags)) };
+    value
+}
+
 /// Moves the FPU's flags into FPSR.
 pub(crate) fn merge_fpsr(state: &mut State) {
     let mut word = 0u32;

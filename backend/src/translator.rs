@@ -11,7 +11,7 @@ use jib_ir::op::Op;
 use jib_ir::region::{Block, BlockId, Key, Region};
 use jib_ir::runtime::{Access, Fault};
 
-use crate::cache::{At, Cache, OUTSIDE, PAGE, Thread, Tier, Unit};
+use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Thread, Tier, Unit, virtual_page};
 use crate::code_memory::{CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
@@ -108,14 +108,14 @@ impl<G: Guest> Translator<G> {
     /// Has code ever been compiled that was seen in the page at guest address `addr`? May say so in error. Only where
     /// addresses are translated.
     pub fn has_code_at(&self, addr: u64) -> bool {
-        self.pages_seen.may_contain(addr / PAGE)
+        self.pages_seen.may_contain(virtual_page(addr))
     }
 
     /// The page at guest address `addr` may be mapped elsewhere from now on: other pages' ways to it are cut. Any
     /// thread may call this.
     pub fn unlink_page(&self, addr: u64) {
         if self.has_code_at(addr) {
-            self.with_cache(|c| c.unlink_virtual_page(addr / PAGE));
+            self.with_cache(|c| c.unlink_virtual_page(virtual_page(addr)));
         }
     }
 
@@ -167,7 +167,7 @@ impl<G: Guest> Translator<G> {
     /// Lifts the block of `unit` for the interpreter. False if it went stale meanwhile.
     pub(crate) fn lift_block(&self, unit: &Unit) -> Result<bool, Fault> {
         let lift = self.with_cache(Cache::begin_lift);
-        match self.lift(unit.at, Limit::BLOCK) {
+        match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS) {
             Ok(mut region) => {
                 jib_ir::passes::run(&mut region);
                 cut_loops(&mut region);
@@ -205,7 +205,7 @@ impl<G: Guest> Translator<G> {
         });
         if published {
             unit.drop_block();
-            self.pages_seen.add(unit.at.key.pc / PAGE);
+            self.pages_seen.add(virtual_page(unit.at.key.pc));
             let c = &self.counters;
             c.quick_blocks.fetch_add(1, Ordering::Relaxed);
             c.quick_insns.fetch_add(u64::from(region.insns()), Ordering::Relaxed);
@@ -276,7 +276,7 @@ impl<G: Guest> Translator<G> {
             Some((code, region)) => {
                 let size = (code.bytes.len() as u64, u64::from(region.insns()));
                 let good = c.end_lift(lift, &region.code);
-                self.pages_seen.add(region.key.pc / PAGE);
+                self.pages_seen.add(virtual_page(region.key.pc));
                 published = (good && c.publish(&region, at.page, code, Tier::Optimized)).then_some(size);
             }
             None => {
@@ -326,16 +326,19 @@ impl<G: Guest> Translator<G> {
 
     fn lift_region(&self, at: At) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
-        self.lift(at, limit)
+        // Most code of a system runs a few times or never: a region is made of what has run.
+        let run = self.with_cache(|c| c.words_run(at));
+        self.lift(at, limit, &run)
     }
 
-    /// Lifts; the region's code ranges are such as [`Translator::invalidate`] takes.
-    fn lift(&self, at: At, limit: Limit) -> Result<Region, Fault> {
+    /// Lifts, of a page no other words than `words`; the region's code ranges are such as [`Translator::invalidate`] takes.
+    fn lift(&self, at: At, limit: Limit, words: &PageWords) -> Result<Region, Fault> {
         if self.options.memory == Memory::Host {
             return self.guest.lift(at.key, &*self.fetch, limit);
         }
         let base = at.key.pc & !(PAGE - 1);
-        let mut region = self.guest.lift(at.key, &OnePage { fetch: &*self.fetch, base, page: at.page }, limit)?;
+        let mut region =
+            self.guest.lift(at.key, &OnePage { fetch: &*self.fetch, base, page: at.page, words }, limit)?;
         for range in &mut region.code {
             *range = range.start - base + at.page..range.end - base + at.page;
         }
@@ -397,13 +400,14 @@ struct OnePage<'a> {
     fetch: &'a (dyn Fetch + Send + Sync),
     base: u64,
     page: u64,
+    words: &'a PageWords,
 }
 
 impl Fetch for OnePage<'_> {
     fn word(&self, pc: u64) -> Result<u32, Fault> {
         let at = |fault| Fault { addr: pc, ..fault };
         let offset = pc.wrapping_sub(self.base);
-        if offset >= PAGE {
+        if offset >= PAGE || self.words[offset as usize / 256] >> (offset / 4 % 64) & 1 == 0 {
             return Err(Fault { addr: pc, access: Access::Fetch, cause: 0 });
         }
         self.fetch.word(self.page + offset).map_err(at)

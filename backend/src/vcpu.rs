@@ -17,7 +17,7 @@ use crate::quick::QuickCompiler;
 use crate::translator::Translator;
 
 /// Entries of the thread's own table of units.
-const UNITS: usize = 4096;
+const UNITS: usize = 1 << 14;
 /// Indirect tables where each mode and address space has its own.
 const TABLES: usize = 12;
 

@@ -84,6 +84,45 @@ fn a_load_fault_is_met_at_its_own_instruction_with_exact_state() {
     assert_eq!(t.stats().faults, 1);
 }
 
+/// `x0` compared with 5, a store at x2, and a branch on the comparison, whose read of the flags the passes replace.
+#[test]
+fn flags_that_are_read_behind_a_fault_are_exact_at_it() {
+    catch_faults();
+    let p = Program::default();
+    let mut b = begin(0x1000);
+    let (a, five) = (b.get(Ty::I64, x(0)), b.imm64(5));
+    let f = b.push(Op::Flags { op: FlagOp::Sub, ty: Ty::I64, a, b: five });
+    b.set_flags(f);
+    b.begin_insn(0x1004);
+    let addr = b.get(Ty::I64, x(2));
+    b.store(Size::B8, addr, five);
+    b.begin_insn(0x1008);
+    let f = b.get_flags();
+    let c = b.push(Op::Cond { cond: Cond::Eq, f });
+    let f = b.push(Op::Flags { op: FlagOp::Sub, ty: Ty::I64, a: five, b: five });
+    b.set_flags(f);
+    b.end_block(Op::Branch { c, then: BlockId(1), els: BlockId(2) });
+    for pc in [0x1010, 0x1020] {
+        b.begin_block(pc);
+        b.end_block(stop(pc));
+    }
+    let mut region = finish(b, 0x1000, &[0]);
+    region.blocks[0].insns = 3;
+    p.put(region);
+    let mut tail = begin(0x1004);
+    let addr = tail.get(Ty::I64, x(2));
+    tail.store(Size::B8, addr, addr);
+    tail.end_block(stop(0x1008));
+    p.put(finish(tail, 0x1004, &[0]));
+    let t = translator(&p, eager());
+    let mut s = State::default();
+    s.set_x(0, 5);
+    s.set_x(2, 64);
+    let (e, s) = run(&t, &s, 0x1000);
+    assert!(matches!(e, Exit::Fault(_)), "{e:?}");
+    assert_eq!((s.pc(), s.nzcv(), t.stats().faults), (0x1004, 0x6000_0000, 1));
+}
+
 #[test]
 fn a_store_fault_finds_the_state_before_its_instruction() {
     catch_faults();

@@ -41,7 +41,7 @@ impl Builder {
     pub fn begin_insn(&mut self, pc: u64) {
         self.insns += 1;
         let op = self.region.ops.len() as u32;
-        self.region.marks.push(InsnMark { op, pc });
+        self.region.marks.push(InsnMark::new(op, pc));
     }
 
     /// Closes the block with its terminator.
@@ -62,6 +62,7 @@ impl Builder {
     pub fn finish(mut self, entries: Vec<BlockId>, code: Vec<std::ops::Range<u64>>) -> Region {
         self.region.entries = entries;
         self.region.code = code;
+        self.region.note_flag_reads();
         self.region
     }
 

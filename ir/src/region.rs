@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::op::{Effect, Op};
+use crate::state::slot;
 
 /// The index of the op that defines a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +67,17 @@ pub struct InsnMark {
     pub op: u32,
     /// Guest address.
     pub pc: u64,
+    /// As lifted, the instruction or a later one of its block reads the flags as they are before it. (Passes remove
+    /// reads; whoever goes on from here in another translation still makes them.)
+    pub flags_read: bool,
+}
+
+impl InsnMark {
+    /// A mark of op `op` for the instruction at `pc`; that the flags are not read is for [`Region::note_flag_reads`] to
+    /// find out.
+    pub const fn new(op: u32, pc: u64) -> InsnMark {
+        InsnMark { op, pc, flags_read: true }
+    }
 }
 
 /// A translated piece of guest code.
@@ -91,6 +103,25 @@ impl Region {
         match self.marks.partition_point(|m| m.op <= index) {
             0 => self.key.pc,
             n => self.marks[n - 1].pc,
+        }
+    }
+
+    /// Fills in [`InsnMark::flags_read`] from the ops.
+    pub fn note_flag_reads(&mut self) {
+        let mut mark = self.marks.len();
+        for block in self.blocks.iter().rev() {
+            let mut read = false;
+            for i in block.ops.clone().rev() {
+                match self.ops[i as usize] {
+                    Op::Get { slot: slot::FLAGS, .. } | Op::Call { .. } => read = true,
+                    Op::Set { slot: slot::FLAGS, .. } => read = false,
+                    _ => {}
+                }
+                while mark > 0 && self.marks[mark - 1].op == i {
+                    mark -= 1;
+                    self.marks[mark].flags_read = read;
+                }
+            }
         }
     }
 

@@ -155,11 +155,11 @@ pub trait Runtime {
         let _ = state;
         Ok(Location::default())
     }
-    /// The host address at which compiled code may access `size` bytes at `addr` itself, with the rights that the
-    /// last [`Runtime::locate`] found or (`unprivileged`) those of the least privileged level. `None`: the access is
-    /// the interpreter's business (it faults, or reaches a device, or several pages, or code).
-    fn host_address(&mut self, access: Access, size: Size, addr: u64, unprivileged: bool) -> Option<u64> {
-        let _ = (access, size, addr, unprivileged);
+    /// The host address at which compiled code may access what lies at `addr`, up to the end of the page of 4 KiB,
+    /// with the rights that the last [`Runtime::locate`] found or (`unprivileged`) those of the least privileged level.
+    /// `None`: the access is the interpreter's business (it faults, or reaches a device or code).
+    fn host_address(&mut self, access: Access, addr: u64, unprivileged: bool) -> Option<u64> {
+        let _ = (access, addr, unprivileged);
         None
     }
     /// The guest says that code at virtual `[addr, addr + len)` changed. True if that has been seen to; false if

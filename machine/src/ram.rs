@@ -182,12 +182,8 @@ impl Ram {
         let host = mapping.as_mut_ptr();
         let pages = size >> PAGE_SHIFT;
         let words = |n: u64| (0..n).map(|_| AtomicU64::new(0)).collect();
-        let shared = Pages {
-            code: words(pages),
-            free: words(pages.div_ceil(64)),
-            listener: OnceLock::new(),
-            _mapping: mapping,
-        };
+        let shared =
+            Pages { code: words(pages), free: words(pages.div_ceil(64)), listener: OnceLock::new(), _mapping: mapping };
         let pages = WrittenPages { shared: Arc::new(shared), base: 0 };
         let builder = MmapRegionBuilder::new_with_bitmap(len, pages.clone()).with_mmap_prot(3).with_mmap_flags(0x22);
         // SAFETY: `host` is a valid mapping of `len` bytes, readable and writable; the region holds

@@ -3,10 +3,12 @@
 use std::io::Cursor;
 use std::time::Duration;
 
+use jib_backend::EngineKind;
 use jib_machine::host::Capture;
 use jib_machine::launch::io::{Streams, Terminals};
 use jib_machine::launch::options::Options;
 use jib_machine::launch::{self, End, Report};
+use jib_machine::machine::Engine;
 
 /// SHA-256 of 1 MiB of zeroes.
 const SHA256: &str = "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58";
@@ -43,6 +45,40 @@ fn one_cpu_to_a_shell_and_power_off() {
     let (report, output, _) = boot(Options::default(), &format!("{SCRIPT}\npoweroff\n"));
     check(&output, 1);
     assert_eq!(report.end, End::PowerOff, "{output}");
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn one_cpu_by_the_interpreter_alone() {
+    let engine = Engine { engine: EngineKind::Interp, ..Engine::default() };
+    let (report, output, _) = boot(Options { engine, ..Options::default() }, &format!("{SCRIPT}\npoweroff\n"));
+    check(&output, 1);
+    assert_eq!(report.end, End::PowerOff, "{output}");
+    assert_eq!(report.stats.regions, 0);
+}
+
+/// What other implementations print for [`WORK`]: SHA-256 of 32 MiB of zeroes, of the numbers to 100,000, and of these
+/// as busybox's gzip packs them; a sum.
+const RESULTS: [&str; 5] = [
+    "83ee47245398adee79bd9c0a8bc57b821e92aba10f5f9ade8a5d1fae4d8c4302  -",
+    "b2bc7d3f8b652d2ec96865b68ad8f80e22cca174abe1aed7889e242a747d590f  -",
+    "same",
+    "143493e5459a1f56499b49f2ad148c32ee896162d58f4562e7a716f57b6f4835  -",
+    "933429",
+];
+/// Work that is worth compiling.
+const WORK: &str = "cd /tmp; head -c 33554432 /dev/zero | sha256sum; seq 1 100000 > text; sha256sum < text; \
+    gzip -nc text > packed; gunzip -c < packed | cmp - text && echo same; sha256sum < packed; \
+    awk 'BEGIN { for (i = 0; i < 100000; i++) s = (s * 31 + i) % 1000003; print s }'";
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn work_gives_the_results_of_other_implementations() {
+    let command = ["sh".into(), "-c".into(), WORK.into()];
+    let (report, output, _) = boot(Options { cpus: 2, command: command.into(), ..Options::default() }, "");
+    assert_eq!(output.lines().collect::<Vec<_>>(), RESULTS);
+    assert_eq!(report.end, End::Status(0));
+    assert!(report.stats.regions > 0);
 }
 
 #[test]

@@ -28,36 +28,32 @@ impl Lowerer<'_, '_> {
             Op::Load { ty: Ty::V128, size: Size::B16, order: Order::Plain, addr }
                 if self.halves[self.at as usize] && self.on_stack(addr) =>
             {
-                let at = self.address(addr);
-                let at = self.host_place(at, Size::B16, false, Order::Plain);
+                let at = self.place(addr, Size::B16, false, Order::Plain);
                 let flags = self.guest_flags();
                 let lo = self.b.ins().load(types::I64, flags, at.base, at.offset);
                 Repr::Pair(lo, self.b.ins().load(types::I64, flags, at.base, at.offset + 8))
             }
             Op::Load { ty, size, order: Order::AcqRel, addr } => {
-                let at = Place { base: self.int(addr), offset: 0 };
-                let at = self.host_place(at, size, false, Order::AcqRel);
-                self.load_acquire(ty, size, at.base)
+                let addr = self.int(addr);
+                let addr = self.place_of(addr, size, false);
+                self.load_acquire(ty, size, addr)
             }
             Op::Load { ty, size, order, addr } => {
-                let at = self.address(addr);
-                let at = self.host_place(at, size, false, order);
+                let at = self.place(addr, size, false, order);
                 self.load(ty, size, at)
             }
             Op::Store { size: Size::B16, order: Order::Plain, addr, v, .. }
                 if matches!(self.vals[v.index()], Repr::Pair(..)) && self.on_stack(addr) =>
             {
                 let Repr::Pair(lo, hi) = self.vals[v.index()] else { unreachable!("just matched") };
-                let at = self.address(addr);
-                let at = self.host_place(at, Size::B16, true, Order::Plain);
+                let at = self.place(addr, Size::B16, true, Order::Plain);
                 let flags = self.guest_flags();
                 self.b.ins().store(flags, lo, at.base, at.offset);
                 self.b.ins().store(flags, hi, at.base, at.offset + 8);
                 Repr::None
             }
             Op::Store { ty, size, order, addr, v } => {
-                let at = self.address(addr);
-                let at = self.host_place(at, size, true, order);
+                let at = self.place(addr, size, true, order);
                 self.store(ty, size, order, at, v);
                 Repr::None
             }
@@ -94,7 +90,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// `addr` as a base and a constant offset that fits an instruction.
-    fn address(&self, addr: Val) -> Place {
+    pub(super) fn root(&self, addr: Val) -> (Val, i32) {
         let (mut base, mut offset) = (addr, 0i32);
         loop {
             let (a, step) = match self.region.ops[base.index()] {
@@ -109,7 +105,7 @@ impl Lowerer<'_, '_> {
                 None => break,
             }
         }
-        Place { base: self.int(base), offset }
+        (base, offset)
     }
 
     /// The constant that op `v` is.
@@ -241,7 +237,7 @@ impl Lowerer<'_, '_> {
 
     fn rmw(&mut self, op: RmwOp, ty: Ty, size: Size, addr: Value, v: Value) -> Value {
         let v = self.narrow(size, v);
-        let addr = self.host_place(Place { base: addr, offset: 0 }, size, true, Order::Plain).base;
+        let addr = self.place_of(addr, size, true);
         let (op, v) = match op {
             RmwOp::Add => (AtomicRmwOp::Add, v),
             RmwOp::Clr => (AtomicRmwOp::And, self.b.ins().bnot(v)),
@@ -261,7 +257,7 @@ impl Lowerer<'_, '_> {
     /// Compare-and-swap of 1 to 8 bytes; the old value as wide as the access.
     fn cas(&mut self, size: Size, addr: Value, expected: Value, new: Value) -> Value {
         let (e, n) = (self.narrow(size, expected), self.narrow(size, new));
-        let addr = self.host_place(Place { base: addr, offset: 0 }, size, true, Order::Plain).base;
+        let addr = self.place_of(addr, size, true);
         let flags = self.guest_flags();
         self.b.ins().atomic_cas(flags, addr, e, n)
     }

@@ -29,7 +29,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
 use jib_ir::op::{ExitKind, Op};
-use jib_ir::region::{BlockId, Region, Val};
+use jib_ir::region::{BlockId, InsnMark, Region, Val};
 use jib_ir::state::slot;
 use jib_ir::ty::Ty;
 
@@ -120,6 +120,8 @@ struct Lowerer<'a, 'b> {
     cur: SlotState,
     /// The op being lowered.
     at: u32,
+    /// Where its instruction's ops end.
+    insn_end: u32,
     /// Guest pc of the instruction being lowered.
     pc: u64,
     /// The region block being lowered.
@@ -193,7 +195,12 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         let mut alias = |user_id, description: &'static str| {
             func.dfg.alias_regions.insert(AliasRegionData { user_id, description: description.into() })
         };
-        let regions = Regions { state: alias(0, "state"), guest: alias(1, "guest"), link: alias(2, "link"), tlb: alias(3, "tlb") };
+        let regions = Regions {
+            state: alias(0, "state"),
+            guest: alias(1, "guest"),
+            link: alias(2, "link"),
+            tlb: alias(3, "tlb"),
+        };
         let mut b = FunctionBuilder::new(func, ctx);
         let (i64, v) = (types::I64, types::I8X16);
         let mut sig = |conv, params: &[Type], returns: &[Type]| b.import_signature(signature(conv, params, returns));
@@ -226,6 +233,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             halves: memory::loads_of_halves(region),
             blocks,
             at: 0,
+            insn_end: 0,
             pc: region.key.pc,
             block: 0,
             exits: 0,
@@ -280,12 +288,12 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         let mut mark = region.marks.partition_point(|m| m.op < ops.start);
         if region.marks.get(mark).is_none_or(|m| m.op != ops.start) {
             let pc = region.blocks[block].pc;
-            self.begin_insn(pc, ops.start, next_mark(region, mark, ops.end));
+            self.begin_insn(InsnMark::new(ops.start, pc), next_mark(region, mark, ops.end));
         }
         for i in ops.clone() {
             while let Some(m) = region.marks.get(mark).filter(|m| m.op == i) {
                 mark += 1;
-                self.begin_insn(m.pc, i, next_mark(region, mark, ops.end));
+                self.begin_insn(*m, next_mark(region, mark, ops.end));
             }
             self.at = i;
             self.lower_op(region.ops[i as usize]);

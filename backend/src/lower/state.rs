@@ -7,12 +7,13 @@
 
 use cranelift_codegen::ir::{BlockArg, InstBuilder, MemFlagsData, SourceLoc, Value, types};
 use jib_ir::op::{Effect, Op};
-use jib_ir::region::Val;
+use jib_ir::region::{InsnMark, Val};
 use jib_ir::state::{FlagsKind, Slot, slot};
 use jib_ir::ty::Ty;
 
 use super::flags::Flags;
 use super::plan::{Class, KindIn, SlotSet};
+use super::probe::Found;
 use super::{Lowerer, Repr};
 
 /// Where the value of a cached slot is.
@@ -39,12 +40,14 @@ pub(super) struct SlotState {
     pub(super) checkpoint: u64,
     /// Something happened since the checkpoint that must not happen again.
     pub(super) stale: bool,
+    /// Pages of guest memory that were looked up.
+    pub(super) found: Vec<Found>,
 }
 
 impl SlotState {
     /// All slots in memory, exact for `pc`.
     pub(super) fn in_memory(slots: usize, pc: u64) -> SlotState {
-        SlotState { cur: vec![Cur::Memory; slots], dirty: 0, checkpoint: pc, stale: false }
+        SlotState { cur: vec![Cur::Memory; slots], dirty: 0, checkpoint: pc, stale: false, found: Vec::new() }
     }
 }
 
@@ -371,10 +374,13 @@ impl Lowerer<'_, '_> {
     pub(super) fn forget_values(&mut self) {
         debug_assert_eq!(self.cur.dirty, 0);
         self.cur.cur.fill(Cur::Memory);
+        self.cur.found.clear();
     }
 
-    /// Starts the guest instruction at `pc`, whose ops are `from..to`: sets a checkpoint where one is due.
-    pub(super) fn begin_insn(&mut self, pc: u64, from: u32, to: u32) {
+    /// Starts the guest instruction of `mark`, whose ops go on to `to`: sets a checkpoint where one is due.
+    pub(super) fn begin_insn(&mut self, mark: InsnMark, to: u32) {
+        let InsnMark { op: from, pc, flags_read } = mark;
+        self.insn_end = to;
         self.pc = pc;
         let (mut effect, mut fault) = (false, false);
         for op in &self.region.ops[from as usize..to as usize] {
@@ -390,7 +396,8 @@ impl Lowerer<'_, '_> {
             }
         }
         if effect || (fault && self.cur.stale) {
-            let live = self.plan.flags_live_after(self.region, self.block, from);
+            // Whoever goes on from here after a fault reads them where the code itself does, not where the passes left it.
+            let live = flags_read || self.plan.flags_live_after(self.region, self.block, from);
             self.flush(live);
             self.cur.checkpoint = pc;
             self.cur.stale = false;

@@ -80,7 +80,7 @@ impl Quick<'_> {
         self.asm.jcc(Cc::Ne, from);
         i!(self.asm, addq_rm, RSI, Amode::from(Mem::at(RDX, tlb::ADDEND)));
         self.asm.bind(on);
-        let info = abi::encode_access(write, size, unprivileged);
+        let info = abi::encode_access(write, size.bytes() as i32, unprivileged);
         self.cold.push(Cold::Miss { from, on, info, pc: self.pc });
         Mem::at(RSI, 0)
     }

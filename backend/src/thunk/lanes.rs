@@ -19,13 +19,20 @@ macro_rules! by_lane {
     };
 }
 
+/// Shifts by lanes. For hosts without such instructions, the host's compiler multiplies by powers of two that it makes
+/// as floats, which raises flags.
+#[inline(always)]
+fn shift(op: VBinOp, lane: Lane, a: u128, b: u128) -> u128 {
+    crate::entry::keeping_fp_flags(|| vec::vbin(op, lane, a, b))
+}
+
 /// Of two vectors.
 pub(super) fn binary(host: &HostFeatures, op: VBinOp, lane: Lane) -> Option<usize> {
     Some(match op {
-        VBinOp::SShl => by_lane!(host, lane, vec::vbin, VBinOp::SShl, |a, b|),
-        VBinOp::UShl => by_lane!(host, lane, vec::vbin, VBinOp::UShl, |a, b|),
-        VBinOp::SRShl => by_lane!(host, lane, vec::vbin, VBinOp::SRShl, |a, b|),
-        VBinOp::URShl => by_lane!(host, lane, vec::vbin, VBinOp::URShl, |a, b|),
+        VBinOp::SShl => by_lane!(host, lane, shift, VBinOp::SShl, |a, b|),
+        VBinOp::UShl => by_lane!(host, lane, shift, VBinOp::UShl, |a, b|),
+        VBinOp::SRShl => by_lane!(host, lane, shift, VBinOp::SRShl, |a, b|),
+        VBinOp::URShl => by_lane!(host, lane, shift, VBinOp::URShl, |a, b|),
         VBinOp::PMul => thunk!(host, |a, b| vec::vbin(VBinOp::PMul, Lane::B, a, b)),
         _ => return None,
     })

@@ -145,7 +145,7 @@ fn random_region(random: &mut Random) -> Region {
     let mut region = region_of(ops);
     // A guest instruction every few ops.
     let end = region.ops.len() as u32;
-    region.marks = (0..end).step_by(3).map(|op| InsnMark { op, pc: 0x1000 + u64::from(op) * 4 }).collect();
+    region.marks = (0..end).step_by(3).map(|op| InsnMark::new(op, 0x1000 + u64::from(op) * 4)).collect();
     region
 }
 

@@ -59,7 +59,7 @@ impl Parser {
         let (line, comment) = line.split_once(';').unwrap_or((line, ""));
         if let Some(pc) = comment.trim().strip_prefix("pc ") {
             let pc = number(pc.trim()).ok_or("a mark wants a guest address")?;
-            self.region.marks.push(InsnMark { op: self.region.ops.len() as u32, pc });
+            self.region.marks.push(InsnMark::new(self.region.ops.len() as u32, pc));
         }
         let mut words = line.split_ascii_whitespace();
         match words.next() {

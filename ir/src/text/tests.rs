@@ -37,7 +37,7 @@ fn region_of(ops: Vec<Op>) -> Region {
         key: Key { pc: 0x1000, mode: 3 },
         blocks: vec![Block { pc: 0x1000, ops: 0..end, insns: 2 }],
         ops,
-        marks: vec![InsnMark { op: 0, pc: 0x1000 }, InsnMark { op: end - 1, pc: 0x1004 }],
+        marks: vec![InsnMark::new(0, 0x1000), InsnMark::new(end - 1, 0x1004)],
         entries: vec![BlockId(0)],
         code: vec![0x1000..0x1008, 0x2000..0x2004],
     }
@@ -81,7 +81,7 @@ b1: pc=0x1004 insns=1
     let region = parse(text).unwrap();
     assert_eq!(region.blocks[1].ops, 4..7);
     assert_eq!(region.ops[5], Op::Call { helper: 1, a: Val(4), b: Val::NONE, c: Val::NONE, d: Val::NONE });
-    assert_eq!(region.marks[1], InsnMark { op: 4, pc: 0x1004 });
+    assert_eq!(region.marks[1], InsnMark::new(4, 0x1004));
     assert_eq!(parse(&region.to_string()), Ok(region));
 }
 

@@ -89,7 +89,7 @@ fn structure_is_checked() {
     assert_eq!(error(&|r| r.entries.push(BlockId(1))), "entry 1 is not a block");
     assert_eq!(error(&|r| r.blocks[0].ops = 0..2), "blocks end at op 2, but there are 1 ops");
     assert_eq!(error(&|r| r.blocks[0].ops = 1..1), "block 0 has ops 1..1 where some from 0 on are due");
-    let marks = |ops: [u32; 2]| error(&|r| r.marks = ops.map(|op| InsnMark { op, pc: 0 }).to_vec());
+    let marks = |ops: [u32; 2]| error(&|r| r.marks = ops.map(|op| InsnMark::new(op, 0)).to_vec());
     assert_eq!(marks([1, 0]), "marks are not ascending, or beyond the ops");
     assert_eq!(marks([0, 1]), "marks are not ascending, or beyond the ops");
 }

@@ -67,8 +67,7 @@ impl Fast {
 
     /// Puts a translation into the table of `rights`.
     pub fn fill(&mut self, rights: Rights, translation: &Translation) {
-        let table =
-            if rights.el0 { &mut self.el0[self.current].table } else { &mut self.el1[rights.pan as usize] };
+        let table = if rights.el0 { &mut self.el0[self.current].table } else { &mut self.el1[rights.pan as usize] };
         table.fill(translation);
     }
 

@@ -177,12 +177,9 @@ impl Memory {
 }
 
 impl Memory {
-    /// The host address of `size` bytes at `va`, if compiled code may access them itself; its table knows the page
+    /// The host address of what lies at `va`, if compiled code may access its page itself; its table knows the page
     /// from then on.
-    pub fn direct(&mut self, access: Access, size: Size, va: u64, rights: Rights) -> Option<u64> {
-        if Self::splits(va, size) {
-            return None;
-        }
+    pub fn direct(&mut self, access: Access, va: u64, rights: Rights) -> Option<u64> {
         let kind = if access == Access::Write { Kind::Write } else { Kind::Read };
         let Found { pa, entry } = self.translate(va, kind, rights).ok()?;
         if entry.device && self.regime.enabled() {

@@ -36,7 +36,7 @@ impl UpperHalves {
             }
             None => return 0,
         };
-        Key::UPPER_FIXED | (number as u32 + 1) * MODE_BOARD
+        Key::UPPER_FIXED | ((number as u32 + 1) * MODE_BOARD)
     }
 }
 

@@ -401,9 +401,9 @@ impl Runtime for System {
             tlb_unprivileged: memory.fast.address(Rights { el0: true, pan: false }),
         })
     }
-    fn host_address(&mut self, access: Access, size: Size, addr: u64, unprivileged: bool) -> Option<u64> {
+    fn host_address(&mut self, access: Access, addr: u64, unprivileged: bool) -> Option<u64> {
         let rights = if unprivileged { Rights { el0: true, pan: false } } else { self.memory.rights };
-        self.memory.direct(access, size, addr, rights)
+        self.memory.direct(access, addr, rights)
     }
     fn code_changed(&mut self, addr: u64, len: u64) -> bool {
         let rights = self.memory.rights;

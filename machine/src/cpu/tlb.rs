@@ -124,7 +124,11 @@ impl Tlb {
     /// Drops translations of the page at `va`, in whatever block or run it was mapped.
     pub fn flush_page(&mut self, va: u64) {
         let covers = |slot: &Slot| (slot.entry.va & VA_MASK) >> slot.entry.shift == (va & VA_MASK) >> slot.entry.shift;
-        let slots = if self.large.contains(va) { &mut self.slots[..] } else { std::slice::from_mut(&mut self.slots[index(va)]) };
+        let slots = if self.large.contains(va) {
+            &mut self.slots[..]
+        } else {
+            std::slice::from_mut(&mut self.slots[index(va)])
+        };
         slots.iter_mut().filter(|s| covers(s)).for_each(|s| s.page = u64::MAX);
     }
 }

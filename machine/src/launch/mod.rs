@@ -162,7 +162,7 @@ fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) 
     let command = !options.command.is_empty();
     let (timeout, verbose, engine) = (options.timeout, options.verbose, options.engine.clone());
     let plan = Plan { payload, token, command, timeout, verbose, engine };
-    Ok(Prepared { config, plan: plan })
+    Ok(Prepared { config, plan })
 }
 
 /// The kernel's command line.
