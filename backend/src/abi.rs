@@ -243,7 +243,9 @@ unsafe extern "sysv64" fn evaluate(state: *mut State, op: *const Op) {
     let (s, op) = unsafe { (&mut *state, &*op) };
     let mut env = FpEnv { fpcr: s.fpcr(), fpsr: 0 };
     let base = slot::SCRATCH.0;
+    let word = crate::entry::fp_word();
     let value = eval::value(op, |v| s.get128(Slot(base + 2 * v.0 as u16)), &mut env).unwrap_or(0);
+    crate::entry::put_back(word);
     s.set128(slot::SCRATCH, value);
     s.0[slot::FPSR.0 as usize] |= u64::from(env.fpsr);
 }

@@ -78,11 +78,27 @@ pub(crate) fn clear_fp_flags() {
     unsafe { asm!("ldmxcsr [{}]", in(reg) &word, options(nostack, readonly, preserves_flags)) };
 }
 
-/// Moves the FPU's flags into FPSR.
-pub(crate) fn merge_fpsr(state: &mut State) {
+/// The FPU's control word, for [`put_back`].
+#[inline(always)]
+pub(crate) fn fp_word() -> u32 {
     let mut word = 0u32;
     // SAFETY: stores the control word into a local.
     unsafe { asm!("stmxcsr [{}]", in(reg) &mut word, options(nostack, preserves_flags)) };
+    word
+}
+
+/// Takes back FP flags raised since `word` was read: the compiler turns some integer loops into FP instructions.
+#[inline(always)]
+pub(crate) fn put_back(word: u32) {
+    if fp_word() != word {
+        // SAFETY: loads a control word that was in force a moment ago.
+        unsafe { asm!("ldmxcsr [{}]", in(reg) &word, options(nostack, readonly, preserves_flags)) };
+    }
+}
+
+/// Moves the FPU's flags into FPSR.
+pub(crate) fn merge_fpsr(state: &mut State) {
+    let word = fp_word();
     if word & MXCSR_FLAGS != 0 {
         state.0[slot::FPSR.0 as usize] |= u64::from(fpsr_of(word));
         clear_fp_flags();

@@ -26,7 +26,8 @@ pub struct Options {
     pub background: bool,
     /// Size of the code cache in bytes.
     pub cache_bytes: usize,
-    /// Let Cranelift optimise (`opt_level=speed`).
+    /// Let Cranelift optimise (`opt_level=speed`). For experiments: it moves and merges FP operations, which take FPSR's
+    /// flags for side effects of nobody's.
     pub optimize: bool,
     /// Run Cranelift's verifier on all generated code.
     pub verify: bool,

@@ -11,6 +11,7 @@ mod float;
 mod float_check;
 mod float_convert;
 mod int;
+mod keep;
 mod lanes;
 mod memory;
 mod plan;
@@ -119,6 +120,8 @@ struct Lowerer<'a, 'b> {
     block: usize,
     /// Direct exits lowered so far.
     exits: usize,
+    /// Results of FP operations that raise flags and are not checked.
+    loud: Vec<Value>,
     /// FP ops may run on the host's FPU: FPCR is at its reset value.
     native_fp: bool,
 }
@@ -145,6 +148,8 @@ pub(crate) fn lower(
         l.lower_block(b);
     }
     l.b.seal_all_blocks();
+    let flags = l.state_flags();
+    keep::keep(l.b.func, l.st, &l.loud, flags);
     l.b.finalize(frontend);
     l.out
 }
@@ -220,6 +225,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             pc: region.key.pc,
             block: 0,
             exits: 0,
+            loud: Vec::new(),
             native_fp: region.key.mode & jib_ir::region::Key::FPCR_SET == 0,
         }
     }
