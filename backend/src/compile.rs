@@ -60,19 +60,13 @@ impl Compiler {
         if !compiled.buffer.relocs().is_empty() {
             return Err(Error::Codegen(format!("region {:#x} wants relocations", region.key.pc)));
         }
-        let points = compiled
-            .buffer
-            .get_srclocs_sorted()
-            .iter()
-            .filter(|l| !l.loc.is_default())
-            .map(|l| (l.start, lowered.checkpoints[l.loc.bits() as usize - 1]))
-            .collect();
-        let code = Code {
-            bytes: compiled.code_buffer().to_vec(),
-            faults: Box::new(FaultTable { points }),
-            cells,
-            ops: lowered.ops,
-        };
+        let mut faults = FaultTable::default();
+        for l in compiled.buffer.get_srclocs_sorted().iter().filter(|l| !l.loc.is_default()) {
+            let (pc, flags) = lowered.checkpoints[l.loc.bits() as usize - 1];
+            faults.points.push((l.start, pc));
+            faults.recipes.push(flags);
+        }
+        let code = Code { bytes: compiled.code_buffer().to_vec(), faults: Box::new(faults), cells, ops: lowered.ops };
         Ok(code)
     }
 

@@ -68,6 +68,7 @@ pub(crate) fn enter(state: &mut State, pc: u64, code: u64) -> u64 {
     // SAFETY: the caller vouches for `code`; compiled code keeps to the guest state and to guest memory.
     let exit = unsafe { jib_enter(state, pc, code) };
     merge_fpsr(state);
+    crate::recipe::follow(state);
     exit
 }
 

@@ -28,6 +28,7 @@ mod fork_gate;
 mod lower;
 mod options;
 mod perf;
+mod recipe;
 mod thunk;
 mod translator;
 mod vcpu;

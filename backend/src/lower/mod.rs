@@ -5,6 +5,7 @@
 //! guest pc selects the entry, the link is only for the stub that catches unlinked exits.
 
 mod call;
+mod dead_flags;
 mod exit;
 mod flags;
 mod float;
@@ -49,8 +50,8 @@ pub(crate) struct Env<'a> {
 /// What the lowering leaves besides the function.
 #[derive(Default)]
 pub(crate) struct Lowered {
-    /// Guest pcs of the checkpoints; a source location is an index into this, plus one.
-    pub(crate) checkpoints: Vec<u64>,
+    /// Guest pcs of the checkpoints, with the recipe of the flags or 0; a source location is an index into this, plus one.
+    pub(crate) checkpoints: Vec<(u64, u32)>,
     /// Ops that compiled code passes by address to the evaluator.
     #[expect(clippy::vec_box, reason = "compiled code holds their addresses")]
     pub(crate) ops: Vec<Box<Op>>,
@@ -238,7 +239,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         self.b.set_srcloc(SourceLoc::default());
         self.st = self.b.block_params(start)[0];
         let pc = self.b.block_params(start)[1];
-        self.poll(pc);
+        self.poll(|_| pc);
         let entries: Vec<_> = self.region.entries.iter().map(|e| (e.index(), self.b.create_block())).collect();
         if let [(_, only)] = entries[..] {
             self.b.ins().jump(only, &[]);
