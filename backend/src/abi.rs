@@ -55,6 +55,12 @@ pub(crate) const EXIT_FAULT: u64 = 5;
 /// A trap, see [`encode_trap`].
 const EXIT_TRAP: u64 = 6;
 
+/// Number of the cause of exit `code` among [`crate::EXITS`].
+pub(crate) const fn cause(code: u64) -> usize {
+    let cause = (code & 0xff) as usize;
+    if cause < crate::EXITS.len() { cause } else { EXIT_TRAP as usize }
+}
+
 /// Entries of the indirect table.
 pub(crate) const TABLE_ENTRIES: usize = 4096;
 /// Bytes of a link cell.

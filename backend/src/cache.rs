@@ -82,6 +82,7 @@ impl Thread {
 
 /// A compiled region.
 struct Compiled {
+    key: Key,
     /// Guest bytes it was made from.
     ranges: Vec<Range<u64>>,
     /// Keys whose unit may point here.
@@ -257,7 +258,8 @@ impl Cache {
         if !code.cells.is_empty() {
             self.by_cell.insert(code.cells.as_ptr() as u64, id);
         }
-        let compiled = Compiled { ranges: region.code.clone(), keys, address, code, incoming: Vec::new() };
+        let compiled =
+            Compiled { key: region.key, ranges: region.code.clone(), keys, address, code, incoming: Vec::new() };
         self.regions.insert(id, compiled);
         true
     }
@@ -408,6 +410,17 @@ impl Cache {
                 thread.clear(key);
             }
         }
+    }
+
+    /// All regions that may run.
+    pub(crate) fn regions(&self) -> Vec<crate::options::RegionInfo> {
+        let info = |r: &Compiled| crate::options::RegionInfo {
+            key: r.key,
+            code: r.ranges.clone(),
+            host_bytes: r.code.bytes.len(),
+            executed: r.code.executed.load(Ordering::Relaxed),
+        };
+        self.regions.values().map(info).collect()
     }
 
     /// Gives up all compiled code, and making any.

@@ -34,6 +34,6 @@ mod translator;
 mod vcpu;
 mod worker;
 
-pub use options::{Emit, EngineKind, Error, Options, Stats};
+pub use options::{EXITS, Emit, EngineKind, Error, Options, RegionInfo, Stats};
 pub use translator::Translator;
 pub use vcpu::Vcpu;

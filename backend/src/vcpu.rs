@@ -11,6 +11,7 @@ use jib_ir::state::{State, slot};
 
 use crate::abi;
 use crate::cache::{OUTSIDE, Thread, Unit};
+use crate::options::EXITS;
 use crate::translator::Translator;
 
 /// Entries of the thread's own table of units.
@@ -25,6 +26,9 @@ pub struct Vcpu<G: Guest> {
     units: Box<[Option<Arc<Unit>>]>,
     scratch: Scratch,
     runs: u64,
+    hits: u64,
+    misses: u64,
+    exits: [u64; EXITS.len()],
 }
 
 impl<G: Guest> Vcpu<G> {
@@ -39,6 +43,9 @@ impl<G: Guest> Vcpu<G> {
             units: vec![None; UNITS].into_boxed_slice(),
             scratch: Scratch::default(),
             runs: 0,
+            hits: 0,
+            misses: 0,
+            exits: [0; EXITS.len()],
         }
     }
 
@@ -52,9 +59,18 @@ impl<G: Guest> Vcpu<G> {
     pub fn run<R: Runtime>(&mut self, rt: &mut R) -> Exit {
         abi::set_table(&mut self.state, &self.thread.table);
         let exit = self.run_until_exit(rt);
-        self.shared.counters.block_runs.fetch_add(self.runs, Ordering::Relaxed);
-        self.runs = 0;
+        self.report();
         exit
+    }
+
+    /// Adds what this thread has counted to the counters of all.
+    fn report(&mut self) {
+        let all = &self.shared.counters;
+        let exits = all.exits.iter().zip(&mut self.exits);
+        let own = [(&all.block_runs, &mut self.runs), (&all.hits, &mut self.hits), (&all.misses, &mut self.misses)];
+        for (sum, n) in own.into_iter().chain(exits).filter(|(_, n)| **n != 0) {
+            sum.fetch_add(std::mem::take(n), Ordering::Relaxed);
+        }
     }
 
     fn run_until_exit<R: Runtime>(&mut self, rt: &mut R) -> Exit {
@@ -121,8 +137,10 @@ impl<G: Guest> Vcpu<G> {
             && unit.key == key
             && !unit.dead.load(Ordering::Acquire)
         {
+            self.hits += 1;
             return Ok(unit.clone());
         }
+        self.misses += 1;
         let unit = self.shared.unit(key)?;
         self.units[at] = Some(unit.clone());
         Ok(unit)
@@ -166,6 +184,7 @@ impl<G: Guest> Vcpu<G> {
         abi::lend(&mut self.state, rt, &mut failed);
         let code =
             crate::fault::guarded(&mut self.state, self.shared.view, |state| crate::entry::enter(state, pc, code));
+        self.exits[abi::cause(code)] += 1;
         match code {
             abi::EXIT_NEXT => Left::Exit(Exit::Next),
             abi::EXIT_LINK => Left::Link,

@@ -43,6 +43,8 @@ pub(crate) struct Env<'a> {
     pub(crate) host: &'a HostFeatures,
     /// Address of the region's first link cell; one follows per direct exit.
     pub(crate) cells: usize,
+    /// Address of the region's counter of guest instructions, if they are to be counted.
+    pub(crate) executed: Option<usize>,
     /// The frontend's helpers.
     pub(crate) helpers: &'static [jib_ir::runtime::Helper],
 }
@@ -273,6 +275,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
     fn lower_block(&mut self, block: usize) {
         self.block = block;
         self.begin_block(block);
+        self.count(block);
         let ops = self.region.blocks[block].ops.clone();
         let region = self.region;
         let mut mark = region.marks.partition_point(|m| m.op < ops.start);
@@ -288,6 +291,16 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             self.at = i;
             self.lower_op(region.ops[i as usize]);
         }
+    }
+
+    /// Adds a block's instructions to the region's counter.
+    fn count(&mut self, block: usize) {
+        let (Some(counter), insns @ 1..) = (self.env.executed, self.region.blocks[block].insns) else { return };
+        let counter = self.const64(counter as u64);
+        let flags = MemFlagsData::trusted().with_alias_region(Some(self.regions.link));
+        let old = self.b.ins().load(types::I64, flags, counter, 0);
+        let new = self.b.ins().iadd_imm_s(old, i64::from(insns));
+        self.b.ins().store(flags, new, counter, 0);
     }
 
     /// Lowers one op: one arm per chapter.
