@@ -373,22 +373,35 @@ impl HostFeatures {
         self.avx2 && self.bmi1 && self.bmi2 && self.lzcnt && self.popcnt
     }
 
-    /// Asks the processor.
+    /// Asks the processor. What `JIB_HOST_WITHOUT` lists (names of the fields, separated by commas) counts as absent, so
+    /// that translation for lesser hosts can be tested.
     pub(crate) fn detect() -> HostFeatures {
-        HostFeatures {
-            sse42: is_x86_feature_detected!("sse4.2"),
-            sse41: is_x86_feature_detected!("sse4.1"),
-            ssse3: is_x86_feature_detected!("ssse3"),
-            avx: is_x86_feature_detected!("avx"),
-            avx2: is_x86_feature_detected!("avx2"),
-            fma: is_x86_feature_detected!("fma"),
-            bmi1: is_x86_feature_detected!("bmi1"),
-            bmi2: is_x86_feature_detected!("bmi2"),
-            lzcnt: is_x86_feature_detected!("lzcnt"),
-            popcnt: is_x86_feature_detected!("popcnt"),
-            aes: is_x86_feature_detected!("aes"),
-            sha: is_x86_feature_detected!("sha"),
-            pclmul: is_x86_feature_detected!("pclmulqdq"),
+        let without = std::env::var("JIB_HOST_WITHOUT").unwrap_or_default();
+        HostFeatures::detect_without(&without.split(',').collect::<Vec<_>>())
+    }
+
+    fn detect_without(without: &[&str]) -> HostFeatures {
+        macro_rules! has {
+            ($($field:ident: $name:tt),* $(,)?) => {
+                HostFeatures {
+                    $($field: is_x86_feature_detected!($name) && !without.contains(&stringify!($field))),*
+                }
+            };
+        }
+        has! {
+            sse42: "sse4.2",
+            sse41: "sse4.1",
+            ssse3: "ssse3",
+            avx: "avx",
+            avx2: "avx2",
+            fma: "fma",
+            bmi1: "bmi1",
+            bmi2: "bmi2",
+            lzcnt: "lzcnt",
+            popcnt: "popcnt",
+            aes: "aes",
+            sha: "sha",
+            pclmul: "pclmulqdq",
         }
     }
 }
