@@ -16,6 +16,7 @@ mod keep;
 mod lanes;
 mod memory;
 mod plan;
+mod returns;
 mod saturate;
 mod shift;
 mod state;
@@ -27,7 +28,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
-use jib_ir::op::Op;
+use jib_ir::op::{ExitKind, Op};
 use jib_ir::region::{BlockId, Region, Val};
 use jib_ir::state::slot;
 use jib_ir::ty::Ty;
@@ -157,19 +158,24 @@ pub(crate) fn lower(
     l.out
 }
 
-/// `region` with exits to its own blocks, as recursive calls are, made jumps.
+/// `region` with exits to its own blocks, as recursive calls are, made jumps; and returns from those.
 fn with_inner_jumps(region: &Region) -> Region {
     let mut inner = region.clone();
+    let mut returns = Vec::new();
     for block in &region.blocks {
         let last = block.ops.end as usize - 1;
         // Blocks without instructions only stand for exits.
-        if let Op::Exit { pc, .. } = region.ops[last]
+        if let Op::Exit { pc, kind } = region.ops[last]
             && let Some(to) = region.blocks.iter().position(|b| b.pc == pc && b.insns > 0)
             && !exit::mode_may_change(region, block)
         {
             inner.ops[last] = Op::Jump { to: BlockId(to as u32) };
+            if let ExitKind::Call { ret } = kind {
+                returns.push(ret);
+            }
         }
     }
+    returns::keep_inside(&mut inner, &returns);
     inner
 }
 
