@@ -4,6 +4,7 @@
 //! chapter of ops. The function's signature is `(state, guest pc, link) -> exit code` in the `Tail` convention; the
 //! guest pc selects the entry, the link is only for the stub that catches unlinked exits.
 
+mod aes;
 mod call;
 mod dead_flags;
 mod exit;
@@ -111,6 +112,8 @@ struct Lowerer<'a, 'b> {
     choices: Vec<Flags>,
     /// Which ops are 16-byte loads of which only the halves are used.
     halves: Vec<bool>,
+    /// Which ops are first halves of AES rounds.
+    first_halves: Vec<bool>,
     /// CLIF block of each region block.
     blocks: Vec<ClifBlock>,
     /// State at the end of each lowered block that has children.
@@ -229,6 +232,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             vals: vec![Repr::None; region.ops.len()],
             choices: Vec::new(),
             halves: memory::loads_of_halves(region),
+            first_halves: aes::first_halves(region),
             blocks,
             at: 0,
             pc: region.key.pc,

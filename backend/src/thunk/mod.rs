@@ -16,7 +16,7 @@ use jib_ir::op::Op;
 
 use crate::abi::HostFeatures;
 
-pub(crate) use crypto::crc32;
+pub(crate) use crypto::{aes_round, crc32};
 pub(crate) use round::round;
 pub(crate) use saturate::{Saturating, saturating};
 
