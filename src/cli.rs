@@ -21,6 +21,7 @@ Examples:
   jib run --engine interp ./app        interpreter only
   jib run --stats ./app                what the translator did, at the end
   jib boot                             start Debian's arm64 kernel to a shell (`jib boot --help`)
+  jib run --emit opt,asm ./app         at the end, the hottest code: IR and x86-64
   jib translate ./app main             a function: A64, IR, optimised IR, CLIF, x86-64
   jib translate --emit ir,asm ./app 0x400580..0x4005a0
 
@@ -164,12 +165,38 @@ pub(crate) struct RunArgs {
     /// Tell at the end what the translator did
     #[arg(long)]
     pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) emit: EmitArgs,
     /// Tell what is not supported when the program meets it
     #[arg(short, long)]
     pub(crate) verbose: bool,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "PROG [ARGS]...")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// What of the translations a run shows.
+#[derive(Args, Clone, Default)]
+pub(crate) struct EmitArgs {
+    /// At the end, show code that ran, in these stages: on standard error, the program's standard output is its own
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "STAGE,...")]
+    pub(crate) emit: Vec<Stage>,
+    /// Of what is compiled here, instead of the hottest regions
+    #[arg(long, value_name = "SYMBOL|ADDR[..ADDR]", conflicts_with = "emit_hot", requires = "emit")]
+    pub(crate) emit_range: Option<String>,
+    /// Of this many of the hottest regions (3 if not said); alone, only list them. Compiled code then counts
+    #[arg(long, value_name = "N")]
+    pub(crate) emit_hot: Option<u32>,
+    /// Write it to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) emit_file: Option<PathBuf>,
+}
+
+impl EmitArgs {
+    /// Is anything to be shown?
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.emit.is_empty() || self.emit_hot.is_some()
+    }
 }
 
 /// A stage of translation.

@@ -202,3 +202,34 @@ fn translate_shows_every_stage() {
     refused("not ours", &run(exe().args(["translate", "/bin/true"])), 126, "AArch64");
     refused("no words", &run(exe().args(["translate", "--words", "xyz"])), 126, "xyz");
 }
+
+#[test]
+fn what_ran_is_shown_on_demand_and_not_on_standard_output() {
+    let exe_path = guest::compile(&tools::root().join("tests/guest/c/integer.c"), "-O2 -static-pie");
+    let plain = run(exe().args(["run"]).arg(&exe_path).arg("20"));
+    let shown = run(exe()
+        .args(["run", "--sync", "--threshold", "20", "--stats", "--emit", "insn,ir,opt,clif,asm"])
+        .args(["--emit-hot", "1"])
+        .arg(&exe_path)
+        .arg("20"));
+    assert_eq!(shown.stdout, plain.stdout);
+    let text = shown.errors();
+    for part in ["=== insn", "=== ir", "=== opt", "=== clif", "=== asm", "executed", "compiled code left", "not linked"]
+    {
+        assert!(text.contains(part), "{part} is missing");
+    }
+    assert_eq!(text.matches("#####").count(), 1, "one region was asked for");
+
+    let dir = Scratch::new("emit");
+    let file = dir.path().join("emitted");
+    let quiet = run(exe()
+        .args(["run", "--emit", "insn", "--emit-range", "main", "--emit-file"])
+        .args([file.as_os_str(), exe_path.as_os_str()])
+        .arg("20"));
+    assert_eq!((quiet.errors().as_str(), &quiet.stdout), ("", &plain.stdout));
+    let text = fs::read_to_string(&file).expect("no file");
+    assert!(text.contains("=== insn") && text.contains("  stp "), "{text}");
+
+    let wrong = run(exe().args(["run", "--emit", "insn", "--emit-range", "nothing_of_that_name"]).arg(&exe_path));
+    refused("a symbol that is not there", &wrong, 2, "nothing_of_that_name");
+}

@@ -47,6 +47,11 @@ fn faults_are_exact() {
 }
 
 #[test]
+fn flags_of_faults_are_exact() {
+    check("system/pstate", "-O2 -static", 0);
+}
+
+#[test]
 fn code_that_changes() {
     check("system/code", "-O2 -static", 0);
 }

@@ -65,6 +65,12 @@ const EXIT_TRAP: u64 = 6;
 /// Continue at `State::pc`; the count-down next to the cell in [`LINK`] ran out.
 pub(crate) const EXIT_HOT: u64 = 7;
 
+/// Number of the cause of exit `code` among [`crate::EXITS`].
+pub(crate) const fn cause(code: u64) -> usize {
+    let cause = (code & 0xff) as usize;
+    if cause < crate::EXITS.len() { cause } else { EXIT_TRAP as usize }
+}
+
 /// Entries of the indirect table.
 pub(crate) const TABLE_ENTRIES: usize = 4096;
 /// Bytes of a link cell.
@@ -258,9 +264,9 @@ unsafe extern "sysv64" fn evaluate(state: *mut State, op: *const Op) {
     let (s, op) = unsafe { (&mut *state, &*op) };
     let mut env = FpEnv { fpcr: s.fpcr(), fpsr: 0 };
     let base = slot::SCRATCH.0;
-    // The evaluator tells flags by value; what its own host instructions raise is nobody's.
-    let value = crate::entry::keeping_fp_flags(|| eval::value(op, |v| s.get128(Slot(base + 2 * v.0 as u16)), &mut env));
-    let value = value.unwrap_or(0);
+    let word = crate::entry::fp_word();
+    let value = eval::value(op, |v| s.get128(Slot(base + 2 * v.0 as u16)), &mut env).unwrap_or(0);
+    crate::entry::put_back(word);
     s.set128(slot::SCRATCH, value);
     s.0[slot::FPSR.0 as usize] |= u64::from(env.fpsr);
 }
@@ -482,22 +488,35 @@ impl HostFeatures {
         self.avx2 && self.bmi1 && self.bmi2 && self.lzcnt && self.popcnt
     }
 
-    /// Asks the processor.
+    /// Asks the processor. What `JIB_HOST_WITHOUT` lists (names of the fields, separated by commas) counts as absent, so
+    /// that translation for lesser hosts can be tested.
     pub(crate) fn detect() -> HostFeatures {
-        HostFeatures {
-            sse42: is_x86_feature_detected!("sse4.2"),
-            sse41: is_x86_feature_detected!("sse4.1"),
-            ssse3: is_x86_feature_detected!("ssse3"),
-            avx: is_x86_feature_detected!("avx"),
-            avx2: is_x86_feature_detected!("avx2"),
-            fma: is_x86_feature_detected!("fma"),
-            bmi1: is_x86_feature_detected!("bmi1"),
-            bmi2: is_x86_feature_detected!("bmi2"),
-            lzcnt: is_x86_feature_detected!("lzcnt"),
-            popcnt: is_x86_feature_detected!("popcnt"),
-            aes: is_x86_feature_detected!("aes"),
-            sha: is_x86_feature_detected!("sha"),
-            pclmul: is_x86_feature_detected!("pclmulqdq"),
+        let without = std::env::var("JIB_HOST_WITHOUT").unwrap_or_default();
+        HostFeatures::detect_without(&without.split(',').collect::<Vec<_>>())
+    }
+
+    fn detect_without(without: &[&str]) -> HostFeatures {
+        macro_rules! has {
+            ($($field:ident: $name:tt),* $(,)?) => {
+                HostFeatures {
+                    $($field: is_x86_feature_detected!($name) && !without.contains(&stringify!($field))),*
+                }
+            };
+        }
+        has! {
+            sse42: "sse4.2",
+            sse41: "sse4.1",
+            ssse3: "ssse3",
+            avx: "avx",
+            avx2: "avx2",
+            fma: "fma",
+            bmi1: "bmi1",
+            bmi2: "bmi2",
+            lzcnt: "lzcnt",
+            popcnt: "popcnt",
+            aes: "aes",
+            sha: "sha",
+            pclmul: "pclmulqdq",
         }
     }
 }

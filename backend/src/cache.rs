@@ -173,6 +173,7 @@ pub(crate) enum Tier {
 /// A compiled region.
 struct Compiled {
     tier: Tier,
+    key: Key,
     /// Guest bytes it was made from.
     ranges: Vec<Range<u64>>,
     /// Units that may point here.
@@ -384,7 +385,8 @@ impl Cache {
             self.by_cell.insert(code.cells.as_ptr() as u64, id);
         }
         let ranges = region.code.clone();
-        let compiled = Compiled { tier, ranges, units, virtual_page, address, code, incoming: Vec::new() };
+        let key = region.key;
+        let compiled = Compiled { tier, key, ranges, units, virtual_page, address, code, incoming: Vec::new() };
         self.regions.insert(id, compiled);
         true
     }
@@ -497,10 +499,7 @@ impl Cache {
             }
             if let Some(units) = self.unit_pages.get_mut(&page) {
                 units.retain(|at| {
-                    let hit = self
-                        .units
-                        .get(at)
-                        .is_none_or(|u| u.lies_in(&range));
+                    let hit = self.units.get(at).is_none_or(|u| u.lies_in(&range));
                     if hit {
                         dead_units.push(*at);
                     }
@@ -575,6 +574,17 @@ impl Cache {
         for page in pages {
             self.unlink_virtual_page(page);
         }
+    }
+
+    /// All optimised regions that may run.
+    pub(crate) fn regions(&self) -> Vec<crate::options::RegionInfo> {
+        let info = |r: &Compiled| crate::options::RegionInfo {
+            key: r.key,
+            code: r.ranges.clone(),
+            host_bytes: r.code.bytes.len(),
+            executed: r.code.executed.load(Ordering::Relaxed),
+        };
+        self.regions.values().filter(|r| r.tier == Tier::Optimized).map(info).collect()
     }
 
     /// Gives up all compiled code, and making any.

@@ -20,13 +20,15 @@ const SEGMENTS: usize = 16;
 pub(crate) struct FaultTable {
     /// Code offsets and guest pcs of checkpoints, ascending: each pc is for the code from its offset on.
     pub(crate) points: Vec<(u32, u64)>,
+    /// For each of them the recipe of the flags, 0 where memory has them; empty if it has them everywhere.
+    pub(crate) recipes: Vec<u32>,
 }
 
 impl FaultTable {
-    /// The checkpoint of the code at `offset`.
-    pub(crate) fn find(&self, offset: u32) -> Option<u64> {
+    /// The checkpoint of the code at `offset`, and the recipe of its flags.
+    pub(crate) fn find(&self, offset: u32) -> Option<(u64, u32)> {
         let n = self.points.partition_point(|p| p.0 <= offset);
-        n.checked_sub(1).map(|i| self.points[i].1)
+        n.checked_sub(1).map(|i| (self.points[i].1, self.recipes.get(i).copied().unwrap_or(0)))
     }
 }
 
@@ -184,11 +186,12 @@ impl CodeView {
     /// A view of no arena.
     pub(crate) const NONE: CodeView = CodeView { rx: std::ptr::null(), len: 0, map: std::ptr::null() };
 
-    /// The checkpoint to which a fault at host address `pc` goes back, if `pc` is compiled code of the arena.
+    /// The checkpoint to which a fault at host address `pc` goes back, and the recipe of the flags there, if `pc` is
+    /// compiled code of the arena.
     ///
     /// # Safety
     /// The arena must be alive, and so must the code at `pc`, as it is while its thread is inside.
-    pub(crate) unsafe fn checkpoint(&self, pc: u64) -> Option<u64> {
+    pub(crate) unsafe fn checkpoint(&self, pc: u64) -> Option<(u64, u32)> {
         let offset = (pc as usize).checked_sub(self.rx as usize).filter(|o| *o < self.len)?;
         // SAFETY: the map has an entry for each granule of the arena.
         let header = unsafe { (*self.map.add(offset / GRANULE)).load(Ordering::Acquire) };
@@ -232,14 +235,15 @@ mod tests {
     #[test]
     fn code_leads_to_its_table() {
         let mut m = CodeMemory::new(1 << 20).expect("arena");
-        let table = FaultTable { points: vec![(0, 0x1000), (3, 0x1008)] };
+        let table = FaultTable { points: vec![(0, 0x1000), (3, 0x1008)], recipes: vec![0, 7] };
         let a = m.add(&[0x90; 100], &table).expect("room");
         let b = m.add(&[0xc3; 10], &table).expect("room");
         let view = m.view();
         // SAFETY: arena and table are alive.
         let at = |pc| unsafe { view.checkpoint(pc) };
-        assert_eq!((at(a), at(a + 2), at(a + 3), at(a + 99)), (Some(0x1000), Some(0x1000), Some(0x1008), Some(0x1008)));
-        assert_eq!(at(b + 9), Some(0x1008));
+        let (first, second) = (Some((0x1000, 0)), Some((0x1008, 7)));
+        assert_eq!([at(a), at(a + 2), at(a + 3), at(a + 99)], [first, first, second, second]);
+        assert_eq!(at(b + 9), second);
         assert_eq!(at(a - 64), None, "the header is not code");
         assert_eq!(at(0), None);
     }

@@ -24,6 +24,8 @@ pub(crate) struct Code {
     pub(crate) faults: Box<FaultTable>,
     /// One link cell per direct exit.
     pub(crate) cells: Box<[AtomicU64]>,
+    /// Guest instructions executed, see [`Options::count`].
+    pub(crate) executed: Box<AtomicU64>,
     /// Ops that the code passes to the evaluator.
     #[expect(dead_code, clippy::vec_box, reason = "only the code itself reads them, at fixed addresses")]
     pub(crate) ops: Vec<Box<Op>>,
@@ -35,6 +37,7 @@ pub(crate) struct Compiler {
     ctx: Context,
     builder: FunctionBuilderContext,
     host: HostFeatures,
+    count: bool,
     helpers: &'static [Helper],
     table: bool,
 }
@@ -48,6 +51,7 @@ impl Compiler {
             ctx: Context::new(),
             builder: FunctionBuilderContext::new(),
             host,
+            count: options.count,
             helpers,
             table: options.memory == Memory::Table,
         })
@@ -56,23 +60,24 @@ impl Compiler {
     /// Compiles `region`; its cells first hold `stub`.
     pub(crate) fn compile(&mut self, region: &Region, stub: u64) -> Result<Code, Error> {
         let cells: Box<[AtomicU64]> = (0..lower::count_cells(region)).map(|_| AtomicU64::new(stub)).collect();
-        let lowered = self.lower(region, &cells);
+        let executed = Box::<AtomicU64>::default();
+        let lowered = self.lower(region, &cells, &executed);
         let compiled =
             self.ctx.compile(&*self.isa, &mut ControlPlane::default()).map_err(|e| codegen(region, &e.inner))?;
         if !compiled.buffer.relocs().is_empty() {
             return Err(Error::Codegen(format!("region {:#x} wants relocations", region.key.pc)));
         }
-        let points = compiled
-            .buffer
-            .get_srclocs_sorted()
-            .iter()
-            .filter(|l| !l.loc.is_default())
-            .map(|l| (l.start, lowered.checkpoints[l.loc.bits() as usize - 1]))
-            .collect();
+        let mut faults = FaultTable::default();
+        for l in compiled.buffer.get_srclocs_sorted().iter().filter(|l| !l.loc.is_default()) {
+            let (pc, flags) = lowered.checkpoints[l.loc.bits() as usize - 1];
+            faults.points.push((l.start, pc));
+            faults.recipes.push(flags);
+        }
         let code = Code {
             bytes: compiled.code_buffer().to_vec(),
-            faults: Box::new(FaultTable { points }),
+            faults: Box::new(faults),
             cells,
+            executed,
             ops: lowered.ops,
         };
         Ok(code)
@@ -81,13 +86,15 @@ impl Compiler {
     /// The CLIF of `region`, for reading.
     pub(crate) fn clif(&mut self, region: &Region) -> String {
         let cells: Box<[AtomicU64]> = (0..lower::count_cells(region)).map(|_| AtomicU64::new(0)).collect();
-        self.lower(region, &cells);
+        self.lower(region, &cells, &AtomicU64::new(0));
         self.ctx.func.display().to_string()
     }
 
-    fn lower(&mut self, region: &Region, cells: &[AtomicU64]) -> lower::Lowered {
+    fn lower(&mut self, region: &Region, cells: &[AtomicU64], executed: &AtomicU64) -> lower::Lowered {
         self.ctx.clear();
-        let env = Env { host: &self.host, cells: cells.as_ptr() as usize, helpers: self.helpers, table: self.table };
+        let executed = self.count.then_some(executed.as_ptr() as usize);
+        let cells = cells.as_ptr() as usize;
+        let env = Env { host: &self.host, cells, executed, helpers: self.helpers, table: self.table };
         let frontend = self.isa.frontend_config();
         lower::lower(region, &env, &mut self.ctx.func, &mut self.builder, frontend)
     }

@@ -18,7 +18,7 @@ pub(crate) fn disassemble(code: &[u8], faults: &FaultTable) -> Result<String, Er
     for insn in engine.disasm_all(code, 0).map_err(fail)?.iter() {
         let now = faults.find(insn.address() as u32);
         if now != point {
-            let _ = writeln!(out, "  ; checkpoint {:#x}", now.unwrap_or(0));
+            let _ = writeln!(out, "  ; checkpoint {:#x}", now.map_or(0, |(pc, _)| pc));
             point = now;
         }
         let (name, operands) = (insn.mnemonic().unwrap_or("?"), insn.op_str().unwrap_or(""));

@@ -68,6 +68,7 @@ pub(crate) fn enter(state: &mut State, pc: u64, code: u64) -> u64 {
     // SAFETY: the caller vouches for `code`; compiled code keeps to the guest state and to guest memory.
     let exit = unsafe { jib_enter(state, pc, code) };
     merge_fpsr(state);
+    crate::recipe::follow(state);
     exit
 }
 
@@ -78,22 +79,27 @@ pub(crate) fn clear_fp_flags() {
     unsafe { asm!("ldmxcsr [{}]", in(reg) &word, options(nostack, readonly, preserves_flags)) };
 }
 
-/// Runs `f`; the FPU's flags are as before then.
-pub(crate) fn keeping_fp_flags<T>(f: impl FnOnce() -> T) -> T {
+/// The FPU's control word, for [`put_back`].
+#[inline(always)]
+pub(crate) fn fp_word() -> u32 {
     let mut word = 0u32;
     // SAFETY: stores the control word into a local.
     unsafe { asm!("stmxcsr [{}]", in(reg) &mut word, options(nostack, preserves_flags)) };
-    let value = f();
-    // SAFETY: loads back what was stored.
-    unsafe { asm!("ldmxcsr [{}]", in(reg) &word, options(nostack, readonly, preserves_flags)) };
-    value
+    word
+}
+
+/// Takes back FP flags raised since `word` was read: the compiler turns some integer loops into FP instructions.
+#[inline(always)]
+pub(crate) fn put_back(word: u32) {
+    if fp_word() != word {
+        // SAFETY: loads a control word that was in force a moment ago.
+        unsafe { asm!("ldmxcsr [{}]", in(reg) &word, options(nostack, readonly, preserves_flags)) };
+    }
 }
 
 /// Moves the FPU's flags into FPSR.
 pub(crate) fn merge_fpsr(state: &mut State) {
-    let mut word = 0u32;
-    // SAFETY: stores the control word into a local.
-    unsafe { asm!("stmxcsr [{}]", in(reg) &mut word, options(nostack, preserves_flags)) };
+    let word = fp_word();
     if word & MXCSR_FLAGS != 0 {
         state.0[slot::FPSR.0 as usize] |= u64::from(fpsr_of(word));
         clear_fp_flags();

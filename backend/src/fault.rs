@@ -41,10 +41,13 @@ pub fn recover(ucontext: *mut libc::c_void) -> bool {
     let regs = unsafe { &mut (*ucontext.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     let pc = regs[libc::REG_RIP as usize] as u64;
     // SAFETY: the thread is inside `guarded`, so the arena lives; if `pc` is in it, the thread runs that code.
-    let Some(checkpoint) = (unsafe { running.code.checkpoint(pc) }) else { return false };
+    let Some((checkpoint, flags)) = (unsafe { running.code.checkpoint(pc) }) else { return false };
     // SAFETY: the state belongs to this thread, which was interrupted in compiled code.
     let state = unsafe { &mut *running.state };
     state.0[slot::PC.0 as usize] = checkpoint;
+    if flags != 0 {
+        state.0[slot::FLAGS.0 as usize] = u64::from(flags);
+    }
     regs[libc::REG_RIP as usize] = crate::entry::left_address() as i64;
     regs[libc::REG_RSP as usize] = state.0[HOST_RSP_INDEX] as i64;
     regs[libc::REG_RAX as usize] = EXIT_FAULT as i64;

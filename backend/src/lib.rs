@@ -30,6 +30,7 @@ mod lower;
 mod options;
 mod perf;
 mod quick;
+mod recipe;
 mod thunk;
 pub mod tlb;
 mod translator;
@@ -37,6 +38,6 @@ mod vcpu;
 mod worker;
 
 pub use kick::Kicker;
-pub use options::{Emit, EngineKind, Error, Memory, Options, Stats};
+pub use options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats};
 pub use translator::Translator;
 pub use vcpu::Vcpu;

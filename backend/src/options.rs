@@ -1,6 +1,9 @@
 //! What a user of the translator may choose, and what it can tell about its work.
 
 use std::fmt;
+use std::ops::Range;
+
+use jib_ir::region::Key;
 
 /// Which executors may run guest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +44,15 @@ pub struct Options {
     pub background: bool,
     /// Size of the code cache in bytes.
     pub cache_bytes: usize,
-    /// Let Cranelift optimise (`opt_level=speed`).
+    /// Let Cranelift optimise (`opt_level=speed`). For experiments: it moves and merges FP operations, which take FPSR's
+    /// flags for side effects of nobody's.
     pub optimize: bool,
     /// Run Cranelift's verifier on all generated code.
     pub verify: bool,
     /// Write `/tmp/perf-PID.map` for `perf`.
     pub perf_map: bool,
+    /// Let compiled code count the guest instructions that it executes, for [`crate::Translator::regions`].
+    pub count: bool,
 }
 
 impl Default for Options {
@@ -63,6 +69,7 @@ impl Default for Options {
             optimize: false,
             verify: false,
             perf_map: false,
+            count: false,
         }
     }
 }
@@ -113,6 +120,29 @@ pub struct Stats {
     pub evicted: u64,
     /// Host faults in compiled code taken back to the interpreter.
     pub faults: u64,
+    /// Translations that the run loop found in its thread's own table.
+    pub hits: u64,
+    /// Translations that it had to look for elsewhere.
+    pub misses: u64,
+    /// How often compiled code was left, by the causes of [`EXITS`].
+    pub exits: [u64; EXITS.len()],
+}
+
+/// Why compiled code is left, in the order of [`Stats::exits`].
+pub const EXITS: [&str; 7] =
+    ["indirect or new mode", "not linked", "interrupted", "helper", "code changed", "fault", "trap"];
+
+/// A compiled region that is in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionInfo {
+    /// Its key.
+    pub key: Key,
+    /// Guest bytes it was made from.
+    pub code: Vec<Range<u64>>,
+    /// Bytes of host code.
+    pub host_bytes: usize,
+    /// Guest instructions executed in it; 0 without [`Options::count`]. Threads that run it at once may lose some.
+    pub executed: u64,
 }
 
 /// Why the translator could not do something: a failure of the host or a bug, never the guest's doing.

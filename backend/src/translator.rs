@@ -15,7 +15,7 @@ use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Thread, Tier,
 use crate::code_memory::{CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
-use crate::options::{Emit, EngineKind, Error, Memory, Options, Stats};
+use crate::options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats};
 use crate::quick::{self, QuickCompiler};
 use crate::worker::Worker;
 
@@ -58,6 +58,9 @@ pub(crate) struct Counters {
     pub(crate) compile_ns: AtomicU64,
     pub(crate) discarded: AtomicU64,
     pub(crate) faults: AtomicU64,
+    pub(crate) hits: AtomicU64,
+    pub(crate) misses: AtomicU64,
+    pub(crate) exits: [AtomicU64; EXITS.len()],
 }
 
 impl<G: Guest> Translator<G> {
@@ -145,7 +148,20 @@ impl<G: Guest> Translator<G> {
             invalidated,
             evicted,
             faults: get(&c.faults),
+            hits: get(&c.hits),
+            misses: get(&c.misses),
+            exits: std::array::from_fn(|i| get(&c.exits[i])),
         }
+    }
+
+    /// The compiled regions that are in the cache.
+    pub fn regions(&self) -> Vec<RegionInfo> {
+        self.with_cache(|c| c.regions())
+    }
+
+    /// The guest instruction word at `pc`, if it can be read.
+    pub fn word(&self, pc: u64) -> Option<u32> {
+        self.fetch.word(pc).ok()
     }
 
     /// Works on the cache under its lock.
@@ -378,16 +394,21 @@ impl<G: Guest> Translator<G> {
         self.gate.reopen();
     }
 
+    /// A compiler of its own for a listing: it may be asked for while the others are at work.
+    fn another_compiler(&self) -> Result<Compiler, Error> {
+        Compiler::new(&Options { count: false, ..self.options.clone() }, self.guest.helpers())
+    }
+
     /// Text of the translation at `key`.
     pub fn emit(&self, key: Key, what: Emit) -> Result<String, Error> {
         let key = At { key, page: 0 };
         match what {
             Emit::Ir => Ok(region_text(&self.lift_region(key).map_err(Error::Fetch)?)),
             Emit::Opt => Ok(region_text(&self.optimized(key).map_err(Error::Fetch)?)),
-            Emit::Clif => Ok(lock(&self.compiler).clif(&self.optimized(key).map_err(Error::Fetch)?)),
+            Emit::Clif => Ok(self.another_compiler()?.clif(&self.optimized(key).map_err(Error::Fetch)?)),
             Emit::Asm => {
                 let region = self.optimized(key).map_err(Error::Fetch)?;
-                let code = lock(&self.compiler).compile(&region, self.stub)?;
+                let code = self.another_compiler()?.compile(&region, self.stub)?;
                 crate::dump::disassemble(&code.bytes, &code.faults)
             }
         }

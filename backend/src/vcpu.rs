@@ -12,7 +12,7 @@ use jib_ir::state::State;
 use crate::abi;
 use crate::cache::{At, OUTSIDE, Thread, Unit};
 use crate::kick::{self, Kicker};
-use crate::options::Memory;
+use crate::options::{EXITS, Memory};
 use crate::quick::QuickCompiler;
 use crate::translator::Translator;
 
@@ -33,6 +33,9 @@ pub struct Vcpu<G: Guest> {
     scratch: Scratch,
     quick: Option<QuickCompiler>,
     runs: u64,
+    hits: u64,
+    misses: u64,
+    exits: [u64; EXITS.len()],
 }
 
 impl<G: Guest> Vcpu<G> {
@@ -52,6 +55,9 @@ impl<G: Guest> Vcpu<G> {
             scratch: Scratch::default(),
             quick: translator.quick_compiler(),
             runs: 0,
+            hits: 0,
+            misses: 0,
+            exits: [0; EXITS.len()],
         }
     }
 
@@ -75,9 +81,18 @@ impl<G: Guest> Vcpu<G> {
     pub fn run<R: Runtime>(&mut self, rt: &mut R) -> Exit {
         abi::set_table(&mut self.state, &self.thread.tables[self.tables.current].words);
         let exit = self.run_until_exit(rt);
-        self.shared.counters.block_runs.fetch_add(self.runs, Ordering::Relaxed);
-        self.runs = 0;
+        self.report();
         exit
+    }
+
+    /// Adds what this thread has counted to the counters of all.
+    fn report(&mut self) {
+        let all = &self.shared.counters;
+        let exits = all.exits.iter().zip(&mut self.exits);
+        let own = [(&all.block_runs, &mut self.runs), (&all.hits, &mut self.hits), (&all.misses, &mut self.misses)];
+        for (sum, n) in own.into_iter().chain(exits).filter(|(_, n)| **n != 0) {
+            sum.fetch_add(std::mem::take(n), Ordering::Relaxed);
+        }
     }
 
     fn run_until_exit<R: Runtime>(&mut self, rt: &mut R) -> Exit {
@@ -159,11 +174,13 @@ impl<G: Guest> Vcpu<G> {
             && entry.unit.at == wanted
             && !entry.unit.dead.load(Ordering::Acquire)
         {
+            self.hits += 1;
             if entry.block.is_some() && entry.unit.code.load(Ordering::Relaxed) != 0 {
                 entry.block = None;
             }
             return Ok(entry.unit.clone());
         }
+        self.misses += 1;
         let unit = self.shared.unit(wanted)?;
         self.units[at] = Some(Entry { unit: unit.clone(), block: None });
         Ok(unit)
@@ -235,6 +252,7 @@ impl<G: Guest> Vcpu<G> {
         abi::lend(&mut self.state, rt, &mut failed);
         let code =
             crate::fault::guarded(&mut self.state, self.shared.view, |state| crate::entry::enter(state, pc, code));
+        self.exits[abi::cause(code)] += 1;
         match code {
             abi::EXIT_NEXT => Left::Exit(Exit::Next),
             abi::EXIT_LINK => Left::Link,

@@ -6,8 +6,9 @@ use common::check::*;
 use common::*;
 use jib_ir::builder::Builder;
 use jib_ir::op::*;
+use jib_ir::region::{BlockId, Region};
 use jib_ir::softfloat::Fmt;
-use jib_ir::state::{State, slot};
+use jib_ir::state::{Slot, State, slot};
 use jib_ir::ty::*;
 
 const FMTS: [Fmt; 3] = [Fmt::H, Fmt::S, Fmt::D];
@@ -235,4 +236,99 @@ fn modes_have_their_own_code() {
         assert_eq!(run(&t, &s, 0x1000).1.v(5) as u64, want);
     }
     assert_eq!(t.stats().regions, 2);
+}
+
+/// A register to write.
+const V5: Slot = Slot(slot::V0.0 + 10);
+
+/// `v5` = what `make` makes, overwritten in the next block before anything reads it.
+fn unread(pc: u64, make: &dyn Fn(&mut Builder) -> Op) -> Region {
+    let mut b = begin(pc);
+    let op = make(&mut b);
+    let r = b.push(op);
+    b.set(V5, r);
+    b.end_block(Op::Jump { to: BlockId(1) });
+    b.begin_block(pc + 4);
+    b.begin_insn(pc + 4);
+    let zero = b.vimm(0);
+    b.set(V5, zero);
+    b.end_block(stop(pc + 8));
+    finish(b, pc, &[0])
+}
+
+#[test]
+fn results_that_nobody_reads_raise_their_flags() {
+    let p = Program::default();
+    let mut ops: Vec<Box<dyn Fn(&mut Builder) -> Op>> = Vec::new();
+    for fmt in [Fmt::S, Fmt::D] {
+        let to = lane_of(fmt);
+        for shape in [Shape::Scalar, Shape::Half, Shape::Full] {
+            ops.push(Box::new(move |b| Op::FMask {
+                op: FMaskOp::Ge,
+                fmt,
+                shape,
+                a: operand(b, Ty::V128, 0),
+                b: operand(b, Ty::V128, 1),
+            }));
+            ops.push(Box::new(move |b| Op::FBin {
+                op: FBinOp::Add,
+                fmt,
+                shape,
+                a: operand(b, Ty::V128, 0),
+                b: operand(b, Ty::V128, 1),
+            }));
+            ops.push(Box::new(move |b| Op::FRound {
+                fmt,
+                shape,
+                rm: Rm::Fpcr,
+                exact: true,
+                int: 0,
+                a: operand(b, Ty::V128, 0),
+            }));
+        }
+        for signed in [false, true] {
+            let rm = Rm::Zero;
+            ops.push(Box::new(move |b| Op::FToInt {
+                fmt,
+                to,
+                signed,
+                rm,
+                fbits: 0,
+                lanes: 1,
+                a: operand(b, Ty::V128, 0),
+            }));
+            ops.push(Box::new(move |b| Op::IntToF {
+                fmt,
+                from: Lane::D,
+                signed,
+                fbits: 3,
+                lanes: 1,
+                a: operand(b, Ty::V128, 0),
+            }));
+            let lanes = to.count() as u8;
+            ops.push(Box::new(move |b| Op::IntToF {
+                fmt,
+                from: to,
+                signed,
+                fbits: 0,
+                lanes,
+                a: operand(b, Ty::V128, 0),
+            }));
+        }
+    }
+    let places: Vec<u64> = (1..=ops.len() as u64).map(|n| 0x10000 * n).collect();
+    for (&pc, op) in places.iter().zip(&ops) {
+        p.put(unread(pc, op));
+    }
+    let (jit, reference) = (translator(&p, eager()), translator(&p, interp()));
+    let (mut raised, mut runs) = (0, 0);
+    for s in &vector_states() {
+        for (&pc, op) in places.iter().zip(&ops) {
+            let (got, want) = (run(&jit, s, pc).1.fpsr(), run(&reference, s, pc).1.fpsr());
+            assert_eq!(got, want, "{:?} of {:x} and {:x}", op(&mut begin(pc)), s.v(0), s.v(1));
+            raised += usize::from(want != 0);
+            runs += 1;
+        }
+    }
+    assert!(raised > runs / 10, "{raised} of {runs} raised flags");
 }

@@ -354,3 +354,55 @@ fn flags_cross_blocks_in_every_form() {
         }
     }
 }
+
+/// Calls itself x1 times, then returns as often, counting in x2; the last time to x4.
+fn recursion(pc: u64) -> jib_ir::region::Region {
+    let lr = x(30);
+    let mut b = begin(pc);
+    let (n, one) = (b.get(Ty::I64, x(1)), b.imm64(1));
+    let left = b.sub(n, one);
+    b.set(x(1), left);
+    let zero = b.imm64(0);
+    let c = b.push(Op::Cmp { cc: Cc::Slt, ty: Ty::I64, a: left, b: zero });
+    b.end_block(Op::Branch { c, then: BlockId(3), els: BlockId(1) });
+    b.begin_block(pc + 4);
+    b.begin_insn(pc + 4);
+    let ret = b.imm64(pc + 8);
+    b.set(lr, ret);
+    b.end_block(Op::Exit { pc, kind: ExitKind::Call { ret: pc + 8 } });
+    b.begin_block(pc + 8);
+    b.begin_insn(pc + 8);
+    let (n, one) = (b.get(Ty::I64, x(2)), b.imm64(1));
+    let n = b.add(n, one);
+    b.set(x(2), n);
+    let end = b.get(Ty::I64, x(3));
+    let done = b.push(Op::Cmp { cc: Cc::Eq, ty: Ty::I64, a: n, b: end });
+    let (out, back) = (b.get(Ty::I64, x(4)), b.get(Ty::I64, lr));
+    let to = b.push(Op::Select { ty: Ty::I64, c: done, a: out, b: back });
+    b.set(lr, to);
+    b.end_block(Op::ExitInd { addr: to, kind: ExitKind::Ret });
+    b.begin_block(pc + 12);
+    b.begin_insn(pc + 12);
+    let back = b.get(Ty::I64, lr);
+    b.end_block(Op::ExitInd { addr: back, kind: ExitKind::Ret });
+    finish(b, pc, &[0, 2])
+}
+
+#[test]
+fn returns_to_the_region_itself_stay_inside() {
+    let p = Program::default();
+    p.put(recursion(0x1000));
+    let mut end = begin(0x2000);
+    end.end_block(stop(0x2004));
+    p.put(finish(end, 0x2000, &[0]));
+    let t = translator(&p, eager());
+    let mut s = State::default();
+    s.set_x(1, 1000);
+    s.set_x(3, 1000);
+    s.set_x(4, 0x2000);
+    s.set_x(30, 0x2000);
+    let (e, s) = run(&t, &s, 0x1000);
+    assert_eq!((e, s.x(2), s.pc()), (Exit::Svc(1), 1000, 0x2004));
+    let left: u64 = t.stats().exits.iter().sum();
+    assert!(left < 5, "compiled code was left {left} times");
+}

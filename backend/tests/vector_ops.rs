@@ -203,5 +203,12 @@ fn crypto() {
             Op::VCrypto { op, a, b: second, c: third }
         });
     }
+    for (first, second) in [(AesE, AesMc), (AesD, AesImc), (AesE, AesImc)] {
+        c.op(|b| {
+            let (state, key) = (vec(b, 0), vec(b, 1));
+            let half = b.push(Op::VCrypto { op: first, a: state, b: key, c: Val::NONE });
+            Op::VCrypto { op: second, a: half, b: Val::NONE, c: Val::NONE }
+        });
+    }
     c.run(&vector_states());
 }

@@ -265,4 +265,4 @@ fn phdr_address(headers: &[ProgramHeader], segments: &[Segment], offset: u64) ->
 
 #[cfg(test)]
 #[path = "elf_tests.rs"]
-mod tests;
+pub(crate) mod tests;

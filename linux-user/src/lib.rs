@@ -57,8 +57,7 @@ pub struct Config {
     /// Options with which jib starts itself when the program executes another AArch64 program:
     /// `jib REEXEC... --argv0 NAME -- PROGRAM ARGUMENTS...`.
     pub reexec: Vec<OsString>,
-    /// Called with the translator's counters if the process ends on another thread than the one
-    /// that called [`run()`].
+    /// Called with the translator when the process ends (not when a child of it does), on the thread that ends it.
     pub at_exit: Option<AtExit>,
 }
 
@@ -107,7 +106,7 @@ pub struct Outcome {
 /// Runs a program until it ends. Call it from the process's first thread, once.
 ///
 /// Returns in the process and thread that called it only: children of the program end by
-/// themselves. If the process ends on another thread, [`Config::at_exit`] is called instead.
+/// themselves, and so does the process if another thread ends it. [`Config::at_exit`] is called in any case.
 pub fn run(config: Config) -> Result<Outcome, Error> {
     start::run(config)
 }

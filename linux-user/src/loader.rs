@@ -186,3 +186,7 @@ fn reservation(addr: u64, len: u64, flags: i32) -> Mmap {
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     Mmap { addr, len, prot: 0, flags, fd: -1, offset: 0, kind: Kind::Plain }
 }
+
+#[cfg(test)]
+#[path = "loader_tests.rs"]
+mod tests;

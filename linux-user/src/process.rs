@@ -6,14 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jib_backend::{Stats, Translator};
+use jib_backend::Translator;
 use jib_frontend_aarch64::A64;
 
 use crate::host;
 use crate::space::{AddressSpace, Changed};
 
-/// Called with the translator's counters when the process ends in a way that `run` cannot report.
-pub type AtExit = Arc<dyn Fn(&Stats) + Send + Sync>;
+/// Called with the translator when the process ends, on the thread that ends it.
+pub type AtExit = Arc<dyn Fn(&Translator<A64>) + Send + Sync>;
 
 /// State of a guest process; `vfork` children share it with their parent.
 pub(crate) struct Process {

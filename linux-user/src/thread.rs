@@ -287,19 +287,18 @@ impl Thread {
     /// the end of a worker.
     pub(crate) fn finish(&mut self, end: Ended) -> ExitStatus {
         block_all();
+        if matches!(end, Ended::Process(_))
+            && host::getpid() == self.process.pid
+            && let Some(at_exit) = &self.process.at_exit
+        {
+            at_exit(&self.process.translator);
+        }
         match (end, self.role) {
             (Ended::Process(status), Role::Main) => status,
-            (Ended::Process(status), _) => {
-                if host::getpid() == self.process.pid
-                    && let Some(at_exit) = &self.process.at_exit
-                {
-                    at_exit(&self.process.translator.stats());
-                }
-                match status {
-                    ExitStatus::Exited(code) => host::exit_group(code),
-                    ExitStatus::Signaled(signal) => die_of(signal),
-                }
-            }
+            (Ended::Process(status), _) => match status {
+                ExitStatus::Exited(code) => host::exit_group(code),
+                ExitStatus::Signaled(signal) => die_of(signal),
+            },
             (Ended::Thread(code), Role::Worker) => ExitStatus::Exited(code),
             (Ended::Thread(code), _) => host::exit_thread(code),
         }

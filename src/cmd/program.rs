@@ -12,6 +12,8 @@ use jib_ir::runtime::{Access, Fault};
 #[derive(Clone, Default)]
 pub(crate) struct Program {
     segments: Vec<(u64, Vec<u8>)>,
+    /// Address and file offset of the first segment, from the start of its page.
+    first_page: Option<(u64, u64)>,
     symbols: Vec<(String, Range<u64>)>,
     /// Where execution starts.
     pub(crate) entry: u64,
@@ -29,6 +31,7 @@ impl Program {
         for p in elf.program_headers.iter().filter(|p| p.p_type == PT_LOAD) {
             let range = p.p_offset as usize..p.p_offset.saturating_add(p.p_filesz) as usize;
             let Some(data) = bytes.get(range) else { bail!("{}: truncated", path.display()) };
+            program.first_page.get_or_insert((p.p_vaddr & !0xfff, p.p_offset & !0xfff));
             program.segments.push((p.p_vaddr, data.to_vec()));
         }
         for s in elf.syms.iter().filter(|s| s.st_value != 0) {
@@ -48,12 +51,24 @@ impl Program {
             let word = u32::from_str_radix(digits, 16).with_context(|| format!("{word} is no hexadecimal word"))?;
             bytes.extend_from_slice(&word.to_le_bytes());
         }
-        Ok(Program { segments: vec![(BASE, bytes)], symbols: Vec::new(), entry: BASE })
+        Ok(Program { segments: vec![(BASE, bytes)], entry: BASE, ..Program::default() })
     }
 
     /// The addresses of a symbol.
     pub(crate) fn symbol(&self, name: &str) -> Option<Range<u64>> {
         self.symbols.iter().find(|(n, _)| n == name).map(|(_, at)| at.clone())
+    }
+
+    /// The symbol that `pc` is in, with the offset there.
+    pub(crate) fn name(&self, pc: u64) -> Option<String> {
+        let (name, at) =
+            self.symbols.iter().find(|(n, at)| at.contains(&pc) && !n.is_empty() && !n.starts_with('$'))?;
+        Some(if pc == at.start { name.clone() } else { format!("{name}+{:#x}", pc - at.start) })
+    }
+
+    /// Address and file offset at which the program's first segment is mapped.
+    pub(crate) fn first_page(&self) -> Option<(u64, u64)> {
+        self.first_page
     }
 }
 

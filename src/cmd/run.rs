@@ -8,8 +8,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jib_backend::Translator;
+use jib_frontend_aarch64::A64;
 use jib_linux_user::{Config, Error, ExitStatus, die_of};
 
+use super::emit::AtEnd;
 use super::stats;
 use crate::cli::RunArgs;
 use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
@@ -25,21 +28,26 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
         return report::fail(USAGE, "which program? Try `jib --help`");
     };
     let started = Instant::now();
-    let tell = move |s: &jib_backend::Stats| {
-        // Standard error may be closed: then nobody wants to know.
-        let _ = std::io::stderr().write_all(stats::text(s, started.elapsed()).as_bytes());
+    let emit = match AtEnd::new(&args.emit, &config.program) {
+        Ok(emit) => emit,
+        Err(e) => return report::fail(USAGE, format_args!("{e:#}")),
     };
-    let at_exit = args.stats.then(|| Arc::new(tell) as jib_linux_user::AtExit);
-    match jib_linux_user::run(Config { at_exit: at_exit.clone(), ..config }) {
-        Ok(outcome) => {
-            if let Some(tell) = at_exit {
-                tell(&outcome.stats);
-            }
-            match outcome.status {
-                ExitStatus::Exited(code) => ExitCode::from(code as u8),
-                ExitStatus::Signaled(signal) => die_of(signal),
-            }
+    let (stats, wanted) = (args.stats, args.stats || emit.is_some());
+    let tell = move |t: &Translator<A64>| {
+        if stats {
+            // Standard error may be closed: then nobody wants to know.
+            let _ = std::io::stderr().write_all(stats::text(&t.stats(), started.elapsed()).as_bytes());
         }
+        if let Some(emit) = &emit {
+            emit.show(t);
+        }
+    };
+    let at_exit = wanted.then(|| Arc::new(tell) as jib_linux_user::AtExit);
+    match jib_linux_user::run(Config { at_exit, ..config }) {
+        Ok(outcome) => match outcome.status {
+            ExitStatus::Exited(code) => ExitCode::from(code as u8),
+            ExitStatus::Signaled(signal) => die_of(signal),
+        },
         Err(e) => report::fail(code_of(&e), e),
     }
 }
@@ -55,6 +63,7 @@ fn config(args: &RunArgs) -> Option<Config> {
     config.strace = args.strace;
     config.verbose = args.verbose;
     config.backend = args.engine.options();
+    config.backend.count = args.emit.is_wanted();
     config.stack_size = args.stack.map_or(config.stack_size, |kib| kib << 10);
     config.reexec = reexec(args);
     Some(config)

@@ -14,7 +14,8 @@ pub(crate) fn text(stats: &Stats, wall: Duration) -> String {
     };
     line("time", format!("{:.3} s", wall.as_secs_f64()));
     line("blocks lifted", stats.blocks_lifted.to_string());
-    line("block interpretations", stats.block_runs.to_string());
+    line("  interpreted", format!("{} times", stats.block_runs));
+    line("translations looked up", format!("{} ({} in the thread's own table)", stats.hits + stats.misses, stats.hits));
     let quick = stats.quick_insns.max(1) as f64;
     line("blocks translated", stats.quick_blocks.to_string());
     line("  guest instructions", stats.quick_insns.to_string());
@@ -31,5 +32,9 @@ pub(crate) fn text(stats: &Stats, wall: Duration) -> String {
     line("invalidated", stats.invalidated.to_string());
     line("evicted", stats.evicted.to_string());
     line("host faults", stats.faults.to_string());
+    line("compiled code left", format!("{} times", stats.exits.iter().sum::<u64>()));
+    for (cause, n) in jib_backend::EXITS.iter().zip(stats.exits) {
+        line(&format!("  {cause}"), n.to_string());
+    }
     out
 }

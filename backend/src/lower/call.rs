@@ -36,6 +36,7 @@ impl Lowerer<'_, '_> {
         self.b.switch_to_block(cold);
         let pc = self.const64(self.pc);
         self.store_state(pc, slot::PC.offset());
+        self.store_recipe(self.cur.recipe);
         self.leave(abi::EXIT_HELPER);
         self.b.switch_to_block(on);
         value

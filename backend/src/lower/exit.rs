@@ -16,12 +16,23 @@ impl Lowerer<'_, '_> {
             Op::Jump { to } => {
                 self.flush_for(&[to]);
                 self.save_end();
+                if self.goes_back(to) {
+                    let pc = self.region.blocks[to.index()].pc;
+                    self.poll(|l| l.const64(pc));
+                }
                 self.jump_to(to.index());
             }
             Op::Branch { c, then, els } => {
                 let c = self.int(c);
                 self.flush_for(&[then, els]);
                 self.save_end();
+                if self.goes_back(then) || self.goes_back(els) {
+                    let pcs = [then, els].map(|b| self.region.blocks[b.index()].pc);
+                    self.poll(|l| {
+                        let [x, y] = pcs.map(|pc| l.const64(pc));
+                        l.b.ins().select(c, x, y)
+                    });
+                }
                 let (x, y) = (self.block_args(then.index()), self.block_args(els.index()));
                 self.b.ins().brif(c, self.blocks[then.index()], &x, self.blocks[els.index()], &y);
             }
@@ -75,11 +86,14 @@ impl Lowerer<'_, '_> {
         }
         let live = self.plan.blocks[self.block].flags_wanted;
         self.flush(live);
+        self.leave_flags(targets);
         // Children find memory exact for their own pc, but for dead flags.
         self.cur.stale = false;
-        if let Some(i) = self.plan.slot(slot::FLAGS) {
-            self.cur.dirty &= !(1 << i);
-        }
+    }
+
+    /// Does the edge from this block to `to` close a loop?
+    fn goes_back(&self, to: BlockId) -> bool {
+        self.plan.goes_back(self.block, to.index())
     }
 
     /// Keeps the state for the blocks that continue it.
@@ -91,6 +105,14 @@ impl Lowerer<'_, '_> {
     pub(super) fn leave(&mut self, code: u64) {
         let code = self.const64(code);
         self.b.ins().return_(&[code]);
+    }
+
+    /// Returns to the run loop as after a host fault: the interpreter goes on from the checkpoint.
+    pub(super) fn leave_to_checkpoint(&mut self) {
+        let pc = self.const64(self.cur.checkpoint);
+        self.store_state(pc, slot::PC.offset());
+        self.store_recipe(self.cur.recipe);
+        self.leave(abi::EXIT_FAULT);
     }
 
     /// Goes on through the link cell at `cell`, which holds the target's code or the stub that looks for it.

@@ -80,7 +80,7 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn choice(&self, n: u32) -> Flags {
+    pub(super) fn choice(&self, n: u32) -> Flags {
         self.choices[n as usize]
     }
 

@@ -158,6 +158,7 @@ impl Lowerer<'_, '_> {
             FMaskOp::Gt | FMaskOp::AbsGt => FloatCC::GreaterThan,
         };
         let mask = self.b.ins().fcmp(cc, x, y);
+        self.loud.push(mask);
         let mask = self.cast(types::I8X16, mask);
         let bytes = match shape {
             Shape::Full => return Repr::Vec(mask),

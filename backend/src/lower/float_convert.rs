@@ -153,7 +153,9 @@ impl Lowerer<'_, '_> {
         let x = self.float(fmt, a);
         if signed && rm == Rm::Zero {
             // Saturates and reports as Arm does.
-            return Some(Repr::Scalar(self.b.ins().fcvt_to_sint_sat(ty, x)));
+            let r = self.b.ins().fcvt_to_sint_sat(ty, x);
+            self.loud.push(r);
+            return Some(Repr::Scalar(r));
         }
         // Anything near the limits or outside goes the cold way, before the host can report what Arm would not.
         let bits = i32::try_from(ty.bits()).unwrap_or(64) - i32::from(signed);
@@ -217,6 +219,7 @@ impl Lowerer<'_, '_> {
             let x = if lanes == 4 { self.vec_as(types::I32X4, a) } else { self.operand(Fmt::S, Shape::Half, a).v };
             let x = self.cast(types::I32X4, x);
             let r = self.b.ins().fcvt_from_sint(types::F32X4, x);
+            self.loud.push(r);
             let r = self.scaled(fmt, fbits, r);
             return self.whole_of(r);
         }
@@ -234,7 +237,7 @@ impl Lowerer<'_, '_> {
     fn float_of_lane(&mut self, fmt: Fmt, from: Lane, signed: bool, i: u8, a: Val) -> Value {
         let to = scalar_of(fmt);
         let x = self.vget(from, i, a);
-        match (from, signed) {
+        let r = match (from, signed) {
             (Lane::S, true) => {
                 let x = self.b.ins().ireduce(lanes_of(from).lane_type(), x);
                 self.b.ins().fcvt_from_sint(to, x)
@@ -242,7 +245,9 @@ impl Lowerer<'_, '_> {
             // A zero-extended word is positive.
             (Lane::S, false) | (_, true) => self.b.ins().fcvt_from_sint(to, x),
             (_, false) => self.b.ins().fcvt_from_uint(to, x),
-        }
+        };
+        self.loud.push(r);
+        r
     }
 
     /// Fixed point: an exact scaling after the one rounding.

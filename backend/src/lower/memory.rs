@@ -322,9 +322,7 @@ impl Lowerer<'_, '_> {
         self.b.switch_to_block(cold);
         // As after a host fault: the interpreter goes on from the checkpoint and meets the fault.
         let _ = write;
-        let pc = self.const64(self.cur.checkpoint);
-        self.store_state(pc, slot::PC.offset());
-        self.leave(abi::EXIT_FAULT);
+        self.leave_to_checkpoint();
         self.b.switch_to_block(on);
     }
 

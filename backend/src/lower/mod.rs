@@ -4,17 +4,21 @@
 //! chapter of ops. The function's signature is `(state, guest pc, link) -> exit code` in the `Tail` convention; the
 //! guest pc selects the entry, the link is only for the stub that catches unlinked exits.
 
+mod aes;
 mod call;
+mod dead_flags;
 mod exit;
 mod flags;
 mod float;
 mod float_check;
 mod float_convert;
 mod int;
+mod keep;
 mod lanes;
 mod memory;
 mod plan;
 mod probe;
+mod returns;
 mod saturate;
 mod shift;
 mod state;
@@ -46,6 +50,8 @@ pub(crate) struct Env<'a> {
     pub(crate) cells: usize,
     /// Guest addresses are looked up in the table of [`crate::tlb`].
     pub(crate) table: bool,
+    /// Address of the region's counter of guest instructions, if they are to be counted.
+    pub(crate) executed: Option<usize>,
     /// The frontend's helpers.
     pub(crate) helpers: &'static [jib_ir::runtime::Helper],
 }
@@ -53,8 +59,8 @@ pub(crate) struct Env<'a> {
 /// What the lowering leaves besides the function.
 #[derive(Default)]
 pub(crate) struct Lowered {
-    /// Guest pcs of the checkpoints; a source location is an index into this, plus one.
-    pub(crate) checkpoints: Vec<u64>,
+    /// Guest pcs of the checkpoints, with the recipe of the flags or 0; a source location is an index into this, plus one.
+    pub(crate) checkpoints: Vec<(u64, u32)>,
     /// Ops that compiled code passes by address to the evaluator.
     #[expect(clippy::vec_box, reason = "compiled code holds their addresses")]
     pub(crate) ops: Vec<Box<Op>>,
@@ -113,6 +119,8 @@ struct Lowerer<'a, 'b> {
     choices: Vec<Flags>,
     /// Which ops are 16-byte loads of which only the halves are used.
     halves: Vec<bool>,
+    /// Which ops are first halves of AES rounds.
+    first_halves: Vec<bool>,
     /// CLIF block of each region block.
     blocks: Vec<ClifBlock>,
     /// State at the end of each lowered block that has children.
@@ -128,6 +136,8 @@ struct Lowerer<'a, 'b> {
     block: usize,
     /// Direct exits lowered so far.
     exits: usize,
+    /// Results of FP operations that raise flags and are not checked.
+    loud: Vec<Value>,
     /// FP ops may run on the host's FPU: FPCR is at its reset value.
     native_fp: bool,
 }
@@ -154,13 +164,16 @@ pub(crate) fn lower(
         l.lower_block(b);
     }
     l.b.seal_all_blocks();
+    let flags = l.state_flags();
+    keep::keep(l.b.func, l.st, &l.loud, flags);
     l.b.finalize(frontend);
     l.out
 }
 
-/// `region` with exits to its own blocks, as recursive calls are, made jumps.
+/// `region` with exits to its own blocks, as recursive calls are, made jumps; and returns from those.
 fn with_inner_jumps(region: &Region) -> Region {
     let mut inner = region.clone();
+    let mut returns = Vec::new();
     for block in &region.blocks {
         let last = block.ops.end as usize - 1;
         // Blocks without instructions only stand for exits.
@@ -170,8 +183,12 @@ fn with_inner_jumps(region: &Region) -> Region {
             && !exit::mode_may_change(region, block)
         {
             inner.ops[last] = Op::Jump { to: BlockId(to as u32) };
+            if let ExitKind::Call { ret } = kind {
+                returns.push(ret);
+            }
         }
     }
+    returns::keep_inside(&mut inner, &returns);
     inner
 }
 
@@ -231,12 +248,14 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             vals: vec![Repr::None; region.ops.len()],
             choices: Vec::new(),
             halves: memory::loads_of_halves(region),
+            first_halves: aes::first_halves(region),
             blocks,
             at: 0,
             insn_end: 0,
             pc: region.key.pc,
             block: 0,
             exits: 0,
+            loud: Vec::new(),
             native_fp: region.key.mode & jib_ir::region::Key::FPCR_SET == 0,
         }
     }
@@ -249,7 +268,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         self.b.set_srcloc(SourceLoc::default());
         self.st = self.b.block_params(start)[0];
         let pc = self.b.block_params(start)[1];
-        self.poll(pc);
+        self.poll(|_| pc);
         let entries: Vec<_> = self.region.entries.iter().map(|e| (e.index(), self.b.create_block())).collect();
         if let [(_, only)] = entries[..] {
             self.b.ins().jump(only, &[]);
@@ -283,6 +302,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
     fn lower_block(&mut self, block: usize) {
         self.block = block;
         self.begin_block(block);
+        self.count(block);
         let ops = self.region.blocks[block].ops.clone();
         let region = self.region;
         let mut mark = region.marks.partition_point(|m| m.op < ops.start);
@@ -298,6 +318,16 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             self.at = i;
             self.lower_op(region.ops[i as usize]);
         }
+    }
+
+    /// Adds a block's instructions to the region's counter.
+    fn count(&mut self, block: usize) {
+        let (Some(counter), insns @ 1..) = (self.env.executed, self.region.blocks[block].insns) else { return };
+        let counter = self.const64(counter as u64);
+        let flags = MemFlagsData::trusted().with_alias_region(Some(self.regions.link));
+        let old = self.b.ins().load(types::I64, flags, counter, 0);
+        let new = self.b.ins().iadd_imm_s(old, i64::from(insns));
+        self.b.ins().store(flags, new, counter, 0);
     }
 
     /// Lowers one op: one arm per chapter.

@@ -59,6 +59,10 @@ pub(crate) struct BlockPlan {
     pub(crate) flags_in: KindIn,
     /// Somebody looks at the flags that the block leaves: another block, a helper, or whoever comes after an exit.
     pub(crate) flags_wanted: bool,
+    /// The flags at the start may be seen: they are read, or an access may fault before they are overwritten.
+    pub(crate) flags_seen: bool,
+    /// Slots that may be written to memory before the flags are overwritten: no flags may be described by them.
+    pub(crate) clobbers: SlotSet,
     uses: SlotSet,
     defs: SlotSet,
 }
@@ -72,6 +76,8 @@ pub(crate) struct Plan {
     pub(crate) blocks: Vec<BlockPlan>,
     /// Reached blocks, parents before children.
     pub(crate) order: Vec<u32>,
+    /// Where each block is in it.
+    position: Vec<u32>,
 }
 
 impl Plan {
@@ -82,6 +88,7 @@ impl Plan {
             index: [NO_SLOT; STATE_WORDS],
             blocks: Vec::with_capacity(region.blocks.len()),
             order: Vec::with_capacity(region.blocks.len()),
+            position: Vec::new(),
         };
         plan.find_slots(region);
         plan.find_flow(region);
@@ -92,6 +99,7 @@ impl Plan {
         plan.find_liveness(region);
         plan.find_flag_kinds(region);
         plan.find_wanted_flags(region);
+        plan.find_seen_flags(region);
         plan
     }
 
@@ -149,6 +157,8 @@ impl Plan {
             live_in: 0,
             flags_in: KindIn::Unknown,
             flags_wanted: false,
+            flags_seen: false,
+            clobbers: 0,
             uses: 0,
             defs: 0,
         };
@@ -163,6 +173,10 @@ impl Plan {
         }
         post.reverse();
         self.order = post;
+        self.position = vec![u32::MAX; n];
+        for (k, &b) in self.order.iter().enumerate() {
+            self.position[b as usize] = k as u32;
+        }
         let mut preds = vec![(0u32, 0u32); n];
         for &b in &self.order {
             for s in region.successors(BlockId(b)) {
@@ -322,6 +336,92 @@ impl Plan {
             }
         }
         true
+    }
+}
+
+/// What a fault or a request to leave may show of flags that nothing reads.
+impl Plan {
+    /// Does the edge from block `from` to `to` close a loop?
+    pub(crate) fn goes_back(&self, from: usize, to: usize) -> bool {
+        self.position[to] <= self.position[from]
+    }
+
+    fn find_seen_flags(&mut self, region: &Region) {
+        if self.slot(slot::FLAGS).is_none() {
+            return;
+        }
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for k in (0..self.order.len()).rev() {
+                let b = self.order[k] as usize;
+                let seen = self.flags_seen_after(region, b, region.blocks[b].ops.start);
+                changed |= seen != self.blocks[b].flags_seen;
+                self.blocks[b].flags_seen = seen;
+            }
+        }
+        changed = true;
+        while changed {
+            changed = false;
+            for k in (0..self.order.len()).rev() {
+                let b = self.order[k] as usize;
+                if self.blocks[b].parent.is_none() && self.blocks[b].flags_seen {
+                    let clobbers = self.clobbers_from(region, b);
+                    changed |= clobbers != self.blocks[b].clobbers;
+                    self.blocks[b].clobbers = clobbers;
+                }
+            }
+        }
+    }
+
+    /// May anyone see the flags as they are before op `from` of block `b`?
+    pub(crate) fn flags_seen_after(&self, region: &Region, b: usize, from: u32) -> bool {
+        let end = region.blocks[b].ops.end;
+        for op in &region.ops[from as usize..end as usize] {
+            match *op {
+                Op::Get { slot: slot::FLAGS, .. } => return true,
+                Op::Set { slot: slot::FLAGS, .. } => return false,
+                Op::Jump { .. } | Op::Branch { .. } => {
+                    let mut next = region.successors(BlockId(b as u32)).map(BlockId::index);
+                    return next.any(|s| self.goes_back(b, s) || self.blocks[s].flags_seen);
+                }
+                _ if matches!(op.effect(), Effect::Load | Effect::Store | Effect::Call | Effect::End) => return true,
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// [`BlockPlan::clobbers`] of the tree of blocks at `root`.
+    fn clobbers_from(&self, region: &Region, root: usize) -> SlotSet {
+        let mut clobbers = 0;
+        let mut todo = vec![(root, 0)];
+        while let Some((b, mut dirty)) = todo.pop() {
+            let range = region.blocks[b].ops.start as usize..region.blocks[b].ops.end as usize;
+            let overwritten = region.ops[range].iter().any(|op| {
+                match *op {
+                    Op::Set { slot: slot::FLAGS, .. } => return true,
+                    Op::Set { slot, .. } => dirty |= self.slot(slot).map_or(0, |i| 1 << i),
+                    // What was written by instructions before it goes to memory; its own may be thought to.
+                    _ if matches!(op.effect(), Effect::Store | Effect::Call) => clobbers |= dirty,
+                    _ => {}
+                }
+                clobbers |= if matches!(*op, Op::Set { slot, .. } if self.slot(slot).is_none()) { dirty } else { 0 };
+                false
+            });
+            if overwritten {
+                continue;
+            }
+            let all_children = region.successors(BlockId(b as u32)).all(|s| self.blocks[s.index()].parent.is_some());
+            for s in region.successors(BlockId(b as u32)).map(BlockId::index) {
+                match self.blocks[s].parent {
+                    Some(_) => todo.push((s, dirty)),
+                    None => clobbers |= self.blocks[s].clobbers,
+                }
+                clobbers |= if all_children { 0 } else { dirty };
+            }
+        }
+        clobbers
     }
 }
 

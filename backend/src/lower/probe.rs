@@ -7,7 +7,6 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, MemFlagsData, Value, types};
 use jib_ir::op::{Op, Order};
 use jib_ir::region::Val;
-use jib_ir::state::slot;
 use jib_ir::ty::Size;
 
 use super::Lowerer;
@@ -165,9 +164,7 @@ impl Lowerer<'_, '_> {
         self.b.set_cold_block(given);
         self.b.ins().brif(found, given, &[], refused, &[]);
         self.b.switch_to_block(refused);
-        let pc = self.const64(self.cur.checkpoint);
-        self.store_state(pc, slot::PC.offset());
-        self.leave(abi::EXIT_FAULT);
+        self.leave_to_checkpoint();
         self.b.switch_to_block(given);
         let host = self.offset_by(found, -w.start);
         self.b.ins().jump(on, &[host.into()]);

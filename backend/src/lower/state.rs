@@ -38,6 +38,8 @@ pub(super) struct SlotState {
     pub(super) dirty: SlotSet,
     /// Guest pc of the last checkpoint.
     pub(super) checkpoint: u64,
+    /// How to make the flags there, see [`crate::recipe`]; 0 if memory has them.
+    pub(super) recipe: u32,
     /// Something happened since the checkpoint that must not happen again.
     pub(super) stale: bool,
     /// Pages of guest memory that were looked up.
@@ -47,7 +49,8 @@ pub(super) struct SlotState {
 impl SlotState {
     /// All slots in memory, exact for `pc`.
     pub(super) fn in_memory(slots: usize, pc: u64) -> SlotState {
-        SlotState { cur: vec![Cur::Memory; slots], dirty: 0, checkpoint: pc, stale: false, found: Vec::new() }
+        let cur = vec![Cur::Memory; slots];
+        SlotState { cur, dirty: 0, checkpoint: pc, recipe: 0, stale: false, found: Vec::new() }
     }
 }
 
@@ -75,8 +78,11 @@ impl Lowerer<'_, '_> {
         let plan = &self.plan.blocks[block];
         if let Some(end) = plan.parent.and_then(|p| self.ends[p as usize].clone()) {
             self.cur = end;
-            if self.cur.dirty == 0 {
+            if self.cur.dirty & !self.flags_bit() == 0
+                && let Some(recipe) = self.note_flags(self.region.blocks[block].ops.start)
+            {
                 self.cur.checkpoint = pc;
+                self.cur.recipe = recipe;
                 self.cur.stale = false;
             }
             self.set_checkpoint_loc();
@@ -91,8 +97,6 @@ impl Lowerer<'_, '_> {
         if header {
             // Keeps loads of a spin loop from being taken for the same.
             self.b.ins().sequence_point();
-            let at = self.const64(pc);
-            self.poll(at);
         }
     }
 
@@ -313,7 +317,7 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    fn store_flags(&mut self, flags: Flags, at: i32) {
+    pub(super) fn store_flags(&mut self, flags: Flags, at: i32) {
         let (kind, a, b) = self.flag_words(flags);
         self.store_state(kind, at);
         self.store_state(a, at + 8);
@@ -399,6 +403,10 @@ impl Lowerer<'_, '_> {
             // Whoever goes on from here after a fault reads them where the code itself does, not where the passes left it.
             let live = flags_read || self.plan.flags_live_after(self.region, self.block, from);
             self.flush(live);
+            self.cur.recipe = self.note_flags(from).unwrap_or_else(|| {
+                self.settle_flags();
+                0
+            });
             self.cur.checkpoint = pc;
             self.cur.stale = false;
             self.set_checkpoint_loc();
@@ -409,20 +417,24 @@ impl Lowerer<'_, '_> {
     /// Makes what is emitted from now on fault to the current checkpoint.
     pub(super) fn set_checkpoint_loc(&mut self) {
         let list = &mut self.out.checkpoints;
-        if list.last() != Some(&self.cur.checkpoint) {
-            list.push(self.cur.checkpoint);
+        let point = (self.cur.checkpoint, self.cur.recipe);
+        if list.last() != Some(&point) {
+            list.push(point);
         }
         self.b.set_srcloc(SourceLoc::new(list.len() as u32));
     }
 
-    /// Leaves with [`crate::abi::EXIT_INTERRUPT`] at guest address `pc` if asked to. All state must be in memory.
-    pub(super) fn poll(&mut self, pc: Value) {
+    /// Leaves with [`crate::abi::EXIT_INTERRUPT`] at the guest address that `pc` makes if asked to. All state but dead
+    /// flags must be in memory.
+    pub(super) fn poll(&mut self, pc: impl FnOnce(&mut Self) -> Value) {
         let request = self.load_state(types::I64, slot::EXIT_REQUEST.offset());
         let (cold, on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(cold);
         self.b.ins().brif(request, cold, &[], on, &[]);
         self.b.switch_to_block(cold);
+        let pc = pc(self);
         self.store_state(pc, slot::PC.offset());
+        self.store_dirty_flags();
         self.leave(crate::abi::EXIT_INTERRUPT);
         self.b.switch_to_block(on);
     }

@@ -83,10 +83,7 @@ impl Lowerer<'_, '_> {
             }
             Op::VReduce { op: reduce, lane, shape, a } => self.vreduce(reduce, lane, shape, a),
             Op::VDot { acc, a, b, .. } | Op::VMmla { acc, a, b, .. } => self.by_thunk(op, &[acc, a, b]),
-            Op::VCrypto { a, b, c, .. } => {
-                let args: Vec<Val> = [a, b, c].into_iter().filter(|v| *v != Val::NONE).collect();
-                self.by_thunk(op, &args)
-            }
+            Op::VCrypto { op: crypto, a, b, c } => self.crypto_op(op, crypto, [a, b, c]),
             Op::VSat { .. } | Op::VSatMla { .. } | Op::VSatShift { .. } | Op::VSatNarrow { .. } => self.saturate(op),
             _ => unreachable!("op {} has another chapter", self.at),
         }

@@ -116,7 +116,11 @@ impl Quick<'_> {
                 Op::Cmp { cc, ty, a, b } => return self.compare(cc, ty == Ty::I64, a, b),
                 Op::TestBit { ty, a, bit } => {
                     let r = self.gpr(a)?;
-                    if ty == Ty::I64 { i!(self.asm, btq_mi, r, bit) } else { i!(self.asm, btl_mi, r, bit) }
+                    if ty == Ty::I64 {
+                        i!(self.asm, btq_mi, r, bit)
+                    } else {
+                        i!(self.asm, btl_mi, r, bit)
+                    }
                     return Ok(Test::Cc(Cc::B));
                 }
                 Op::BNot { c } => return Ok(self.test(c)?.not()),
@@ -182,7 +186,11 @@ impl Quick<'_> {
             BinOp::Mul => {
                 let rb = self.gpr(b)?;
                 let d = self.gpr_for_result(a, wide)?;
-                if wide { i!(self.asm, imulq_rm, d, rb) } else { i!(self.asm, imull_rm, d, rb) }
+                if wide {
+                    i!(self.asm, imulq_rm, d, rb)
+                } else {
+                    i!(self.asm, imull_rm, d, rb)
+                }
                 self.put_result(d)
             }
             BinOp::UMulHi | BinOp::SMulHi if wide => {
@@ -243,7 +251,11 @@ impl Quick<'_> {
             let divide = self.asm.label();
             self.asm.alu_imm(Alu::Cmp, wide, rb, -1);
             self.asm.jcc(Cc::Ne, divide);
-            if wide { i!(self.asm, negq_m, RAX) } else { i!(self.asm, negl_m, RAX) }
+            if wide {
+                i!(self.asm, negq_m, RAX)
+            } else {
+                i!(self.asm, negl_m, RAX)
+            }
             self.asm.jmp(done);
             self.asm.bind(divide);
             if wide {
@@ -286,19 +298,31 @@ impl Quick<'_> {
             UnOp::Clz if self.host.lzcnt => {
                 let r = self.gpr(a)?;
                 let d = self.new_gpr()?;
-                if wide { i!(self.asm, lzcntq_rm, d, r) } else { i!(self.asm, lzcntl_rm, d, r) }
+                if wide {
+                    i!(self.asm, lzcntq_rm, d, r)
+                } else {
+                    i!(self.asm, lzcntl_rm, d, r)
+                }
                 self.put_result(d)
             }
             UnOp::Ctz if self.host.bmi1 => {
                 let r = self.gpr(a)?;
                 let d = self.new_gpr()?;
-                if wide { i!(self.asm, tzcntq_a, d, r) } else { i!(self.asm, tzcntl_a, d, r) }
+                if wide {
+                    i!(self.asm, tzcntq_a, d, r)
+                } else {
+                    i!(self.asm, tzcntl_a, d, r)
+                }
                 self.put_result(d)
             }
             UnOp::Popcnt if self.host.popcnt => {
                 let r = self.gpr(a)?;
                 let d = self.new_gpr()?;
-                if wide { i!(self.asm, popcntq_rm, d, r) } else { i!(self.asm, popcntl_rm, d, r) }
+                if wide {
+                    i!(self.asm, popcntq_rm, d, r)
+                } else {
+                    i!(self.asm, popcntl_rm, d, r)
+                }
                 self.put_result(d)
             }
             UnOp::Rbit => self.reverse_bits(wide, a),
@@ -309,7 +333,11 @@ impl Quick<'_> {
     /// Bytes reversed, then nibbles, pairs and single bits within each byte swapped.
     fn reverse_bits(&mut self, wide: bool, a: Val) -> Result<(), TooHard> {
         let d = self.gpr_for_result(a, wide)?;
-        if wide { i!(self.asm, bswapq_o, d) } else { i!(self.asm, bswapl_o, d) }
+        if wide {
+            i!(self.asm, bswapq_o, d)
+        } else {
+            i!(self.asm, bswapl_o, d)
+        }
         for (mask, n) in [(0x0f0f_0f0f_0f0f_0f0f_u64, 4), (0x3333_3333_3333_3333, 2), (0x5555_5555_5555_5555, 1)] {
             self.asm.mov_imm(RCX, if wide { mask } else { mask & 0xffff_ffff });
             self.asm.mov(wide, RAX, d);

@@ -67,12 +67,7 @@ impl Quick<'_> {
         self.asm.mov(true, RDX, RSI);
         self.asm.shift_imm(Shift::Shr, true, RDX, tlb::INDEX_SHIFT as u8);
         self.asm.alu_imm(Alu::And, false, RDX, tlb::INDEX_MASK as i32);
-        i!(
-            self.asm,
-            addq_rm,
-            RDX,
-            Amode::from(state(if unprivileged { abi::TLB_UNPRIVILEGED } else { abi::TLB }))
-        );
+        i!(self.asm, addq_rm, RDX, Amode::from(state(if unprivileged { abi::TLB_UNPRIVILEGED } else { abi::TLB })));
         self.asm.lea(RAX, Mem::at(RSI, size.bytes() as i32 - 1));
         self.asm.alu_imm(Alu::And, true, RAX, !0xfff);
         let tag = Mem::at(RDX, if write { tlb::WRITE } else { tlb::READ });

@@ -22,7 +22,7 @@ mod vector_int;
 use std::sync::atomic::AtomicU64;
 
 use jib_ir::op::{Effect, Op};
-use jib_ir::region::{Key, Region, Val};
+use jib_ir::region::{Region, Val};
 use jib_ir::runtime::Helper;
 use jib_ir::state::slot;
 use jib_ir::ty::Ty;
@@ -89,8 +89,6 @@ struct Quick<'a> {
     block: usize,
     /// Guest address of the instruction being emitted.
     pc: u64,
-    /// FP ops may run on the host's FPU: FPCR is at its reset value.
-    native_fp: bool,
 }
 
 impl QuickCompiler {
@@ -132,12 +130,17 @@ impl QuickCompiler {
             block_start: 0,
             block: 0,
             pc: region.key.pc,
-            native_fp: region.key.mode & Key::FPCR_SET == 0,
         };
         quick.emit().ok()?;
         let (ops, points) = (quick.ops, quick.faults);
         let bytes = self.asm.finish().to_vec();
-        Some(Code { bytes, faults: Box::new(FaultTable { points }), cells, ops })
+        Some(Code {
+            bytes,
+            faults: Box::new(FaultTable { points, recipes: Vec::new() }),
+            cells,
+            ops,
+            executed: Box::default(),
+        })
     }
 }
 

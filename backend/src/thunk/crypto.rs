@@ -121,6 +121,26 @@ fn aes(op: CryptoOp) -> Option<usize> {
     })
 }
 
+/// Address of the function for the whole round that `op` is a half of, from state and key, if the host has it.
+pub(crate) fn aes_round(host: &HostFeatures, op: CryptoOp) -> Option<usize> {
+    #[target_feature(enable = "aes")]
+    extern "sysv64" fn encrypt(a: __m128i, b: __m128i) -> __m128i {
+        _mm_aesenc_si128(_mm_xor_si128(a, b), _mm_setzero_si128())
+    }
+    #[target_feature(enable = "aes")]
+    extern "sysv64" fn decrypt(a: __m128i, b: __m128i) -> __m128i {
+        _mm_aesdec_si128(_mm_xor_si128(a, b), _mm_setzero_si128())
+    }
+    if !host.aes {
+        return None;
+    }
+    match op {
+        CryptoOp::AesE | CryptoOp::AesMc => Some(encrypt as *const () as usize),
+        CryptoOp::AesD | CryptoOp::AesImc => Some(decrypt as *const () as usize),
+        _ => None,
+    }
+}
+
 /// Lanes in reverse order: the host keeps `a` of SHA in the highest lane.
 #[target_feature(enable = "sse2")]
 #[inline]

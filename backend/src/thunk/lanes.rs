@@ -23,7 +23,10 @@ macro_rules! by_lane {
 /// as floats, which raises flags.
 #[inline(always)]
 fn shift(op: VBinOp, lane: Lane, a: u128, b: u128) -> u128 {
-    crate::entry::keeping_fp_flags(|| vec::vbin(op, lane, a, b))
+    let word = crate::entry::fp_word();
+    let v = vec::vbin(op, lane, a, b);
+    crate::entry::put_back(word);
+    v
 }
 
 /// Of two vectors.

@@ -1,7 +1,7 @@
 //! Functions that compiled code calls for pure ops without a good inline form: the evaluator's functions made for one
 //! op and lane each, so that they come out as vector code, and the host's own instructions where they mean the same.
 //!
-//! All take and give vectors in xmm registers by the System V convention. None touches the FPU's flags.
+//! All take and give vectors in xmm registers by the System V convention. None leaves a trace in the FPU's flags.
 
 #![allow(improper_ctypes_definitions, reason = "only compiled code calls these; vectors travel in xmm registers")]
 
@@ -16,7 +16,7 @@ use jib_ir::op::Op;
 
 use crate::abi::HostFeatures;
 
-pub(crate) use crypto::crc32;
+pub(crate) use crypto::{aes_round, crc32};
 pub(crate) use round::round;
 pub(crate) use saturate::{Saturating, saturating};
 
@@ -41,12 +41,18 @@ macro_rules! thunk {
         #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
         extern "sysv64" fn fast($($a: std::arch::x86_64::__m128i),+) -> std::arch::x86_64::__m128i {
             $( let $a = crate::thunk::wide($a); )+
-            crate::thunk::narrow($e)
+            let word = crate::entry::fp_word();
+            let r = $e;
+            crate::entry::put_back(word);
+            crate::thunk::narrow(r)
         }
         #[target_feature(enable = "sse2")]
         extern "sysv64" fn plain($($a: std::arch::x86_64::__m128i),+) -> std::arch::x86_64::__m128i {
             $( let $a = crate::thunk::wide($a); )+
-            crate::thunk::narrow($e)
+            let word = crate::entry::fp_word();
+            let r = $e;
+            crate::entry::put_back(word);
+            crate::thunk::narrow(r)
         }
         if $host.avx2_level() { fast as *const () as usize } else { plain as *const () as usize }
     }};

@@ -28,7 +28,9 @@ macro_rules! with_qc {
             let mut bits = 0;
             let $fpsr = &mut bits;
             $( let $a = with_qc!(@ $t, $a); )+
+            let fp = crate::entry::fp_word();
             let r = $e;
+            crate::entry::put_back(fp);
             *word |= u64::from(bits);
             narrow(r)
         }
@@ -37,7 +39,9 @@ macro_rules! with_qc {
             let mut bits = 0;
             let $fpsr = &mut bits;
             $( let $a = with_qc!(@ $t, $a); )+
+            let fp = crate::entry::fp_word();
             let r = $e;
+            crate::entry::put_back(fp);
             *word |= u64::from(bits);
             narrow(r)
         }

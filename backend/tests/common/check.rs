@@ -158,7 +158,7 @@ pub fn vector_states() -> Vec<State> {
         let lane = [8, 16, 32, 64][r.next() as usize % 4];
         for i in 0..128 / lane {
             let top = 1u64 << (lane - 1);
-            let e = [0, 1, top, top - 1, top | (top - 1), 2, top + 1, r.next(), r.next() % 24][r.next() as usize % 9];
+            let e = [0, 1, top, top - 1, top | (top - 1), 2, top + 1, r.next(), r.next() % 64][r.next() as usize % 9];
             let e = u128::from(if lane == 64 { e } else { e & ((1 << lane) - 1) });
             v |= e << (i * lane);
         }

@@ -82,10 +82,11 @@ pub(super) fn discover(pc: u64, code: &dyn Fetch, limit: Limit) -> Result<Vec<Bl
     let mut blocks: BTreeMap<u64, BlockSpan> = BTreeMap::new();
     let mut insns = 0;
     while let Some(at) = queue.pop_front() {
-        if blocks.contains_key(&at) || insns >= limit.insns || blocks.len() as u32 >= limit.blocks {
+        // A place inside a known block is split off even at the limit: its instructions are in the region already.
+        if blocks.contains_key(&at) || split(&mut blocks, at) {
             continue;
         }
-        if split(&mut blocks, at) {
+        if insns >= limit.insns || blocks.len() as u32 >= limit.blocks {
             continue;
         }
         let scanned = scan(at, code, limit.insns - insns, &|p| blocks.contains_key(&p));
@@ -151,4 +152,35 @@ fn order(pc: u64, mut blocks: BTreeMap<u64, BlockSpan>, leaders: &BTreeMap<u64, 
     }
     let first = blocks.remove(&pc);
     first.into_iter().chain(blocks.into_values()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Words(&'static [u32]);
+
+    impl Fetch for Words {
+        fn word(&self, pc: u64) -> Result<u32, Fault> {
+            let word = self.0.get(pc as usize / 4).copied();
+            word.ok_or(Fault { addr: pc, access: jib_ir::runtime::Access::Fetch, cause: 0 })
+        }
+    }
+
+    #[test]
+    fn a_jump_into_a_known_block_splits_it_even_at_the_limit() {
+        const NOP: u32 = 0xd503_201f;
+        // Four instructions, the last of which goes back to the second: CBNZ X0, .-8.
+        let code = Words(&[NOP, NOP, NOP, 0xb5ff_ffc0, NOP, NOP]);
+        for limit in [Limit { insns: 4, blocks: 100 }, Limit { insns: 100, blocks: 2 }] {
+            let spans = discover(0, &code, limit).expect("readable");
+            let starts: Vec<u64> = spans.iter().map(|s| s.pc).collect();
+            assert!(starts.starts_with(&[0, 4]), "{starts:?}");
+            let mut end = 0;
+            for s in &spans {
+                assert_eq!(s.pc, end, "each instruction is there once");
+                end = s.end();
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What is not compared, and why. Short, explicit and printed: nothing is left out silently.
 
-use crate::case::{Case, Outcome, Stop};
+use crate::case::Stop;
 
 /// Words that are not run in the oracle.
 pub struct Excluded {
@@ -97,19 +97,6 @@ pub fn alignment(word: u32, ours: Stop, theirs: Stop) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-/// What compiled code does not promise: exception flags of FP results that nothing reads. The host's instruction
-/// for them is not executed. The interpreter keeps them, and its test insists on it.
-pub const LOST_FLAGS: &str = "compiled code: FPSR flags of a result that a later instruction overwrites unread";
-
-/// Is that all by which the outcomes of `case` differ?
-pub fn lost_flags(case: &Case, ours: &Outcome, theirs: &Outcome) -> bool {
-    let fpsr = ours.regs.fpsr;
-    let fewer = fpsr != theirs.regs.fpsr && fpsr & !theirs.regs.fpsr == 0;
-    let mut same = ours.clone();
-    same.regs.fpsr = theirs.regs.fpsr;
-    case.words.len() > 1 && fewer && same == *theirs
 }
 
 /// The reason not to compare `word`, if there is one.

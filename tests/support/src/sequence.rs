@@ -12,7 +12,7 @@ use jib_ir::guest::{Guest, Limit};
 use jib_ir::op::{Op, Trap};
 use jib_ir::region::Key;
 
-use crate::case::{CODE, Case, MAX_WORDS};
+use crate::case::{CODE, Case, MAX_WORDS, PAGE, WINDOW};
 use crate::interp::Memory;
 use crate::random::Random;
 use crate::{generate, known};
@@ -23,6 +23,14 @@ pub static ROW: Row = Row {
     pattern: Pattern::parse("--------------------------------"),
     lift: |_, _| Lifted::Undefined,
 };
+
+/// The name of sequences with an access that faults in the middle: all registers and flags must be those before it.
+pub static FAULTS: Row = Row { name: "faults", pattern: ROW.pattern, lift: ROW.lift };
+
+/// A register with an address of memory, in sequences with accesses.
+const MAPPED: u32 = 27;
+/// One with an address where there is none.
+const UNMAPPED: u32 = 28;
 
 /// The rows that sequences are drawn from: data processing of all kinds.
 static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| isa::rows().filter(|row| is_plain(row)).collect());
@@ -43,6 +51,31 @@ pub fn case(r: &mut Random) -> Case {
         words.push(word);
     }
     Case { words, regs: generate::registers(r), mem_seed: 1 }
+}
+
+/// A sequence around an access that faults, with stores that do not in front. What comes after the access would
+/// overwrite what it must leave.
+pub fn fault(r: &mut Random) -> Case {
+    let mut case = case(r);
+    case.regs.x[MAPPED as usize] = WINDOW + 16 * r.below(PAGE / 16 - 32);
+    case.regs.x[UNMAPPED as usize] = 16 * r.below(64);
+    let fault = r.below(case.words.len() as u64) as usize;
+    for (i, word) in case.words.iter_mut().enumerate() {
+        if i == fault {
+            *word = access(r, UNMAPPED);
+        } else if i < fault && r.chance(30) {
+            *word = access(r, MAPPED);
+        }
+    }
+    case
+}
+
+/// A load or store of a few registers at the address in register `base`.
+fn access(r: &mut Random, base: u32) -> u32 {
+    // LDR and STR of X, W, D and Q registers, with an offset or writing back.
+    let forms =
+        [0xf940_0000, 0xf900_0000, 0xb940_0000, 0xb900_0000, 0xfd40_0000, 0x3d80_0000, 0xf840_0400, 0xf800_0400];
+    r.pick(&forms) | (r.u32() & 3) << 14 | base << 5 | r.u32() & 3
 }
 
 /// A defined word without a known difference, mostly on the first few registers.
