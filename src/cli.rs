@@ -20,12 +20,25 @@ Examples:
   jib run --strace ./app               log system calls
   jib run --engine interp ./app        interpreter only
   jib run --stats ./app                what the translator did, at the end
+  jib shell ./root                     a shell in an arm64 root folder as / (`jib shell --help`)
   jib boot                             start Debian's arm64 kernel to a shell (`jib boot --help`)
   jib translate ./app main             a function: A64, IR, optimised IR, CLIF, x86-64
   jib translate --emit ir,asm ./app 0x400580..0x4005a0
 
 The exit status is the program's; if a signal killed it, jib dies of that signal, too. 126: cannot be run,
 127: not found, 2: wrong usage, 70: a bug of jib's.";
+
+const SHELL_EXAMPLES: &str = "\
+Examples:
+  jib shell ./root                                a shell with ./root as /
+  jib shell ./root -- gcc --version               one command
+  jib shell --debian ./root                       make ./root of the host's Debian release, then a shell
+  jib shell --debian=bookworm --include=gcc,git ./root -- true
+  jib shell --bare --bind /data:/mnt ./root       neither home nor /tmp of the host, but /data
+
+No rights are needed: user and group 0 inside are you outside. With subordinate ids for you in /etc/subuid and
+/etc/subgid (packages `uidmap`), the others are those; without, files given to others stay yours and becoming
+another user is pretended, as fakeroot does. As root, the ids are the real ones.";
 
 const BOOT_EXAMPLES: &str = "\
 Examples:
@@ -52,6 +65,9 @@ pub(crate) enum Command {
     /// Run an AArch64 Linux program
     #[command(after_help = EXAMPLES)]
     Run(RunArgs),
+    /// Run a command, or a shell, in an arm64 root folder as `/`
+    #[command(after_help = SHELL_EXAMPLES)]
+    Shell(ShellArgs),
     /// Start an ARM64 Linux kernel, or another system, on a virtual board
     #[command(after_help = BOOT_EXAMPLES)]
     Boot(BootArgs),
@@ -69,7 +85,7 @@ pub(crate) enum Engine {
 }
 
 /// Settings of the translator.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct EngineArgs {
     /// Which executors to use
     #[arg(long, value_enum, default_value = "jit")]
@@ -138,6 +154,11 @@ pub(crate) struct RunArgs {
     /// Look absolute paths up under ROOT first
     #[arg(short = 'L', long, value_name = "ROOT")]
     pub(crate) sysroot: Option<PathBuf>,
+    /// Make ROOT the program's `/`, with /proc, /dev, /sys, the home and the current folder in it
+    #[arg(long, value_name = "ROOT", conflicts_with = "sysroot")]
+    pub(crate) root: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) inside: RootArgs,
     /// Set an environment variable of the program
     #[arg(short = 'E', long = "env", value_name = "VAR=VALUE", value_parser = assignment)]
     pub(crate) env: Vec<(OsString, OsString)>,
@@ -150,6 +171,9 @@ pub(crate) struct RunArgs {
     /// The name that the program sees as its own, argument zero
     #[arg(long, value_name = "NAME")]
     pub(crate) argv0: Option<OsString>,
+    /// The program is this open file; PROG is only its name
+    #[arg(long, value_name = "FD", hide = true)]
+    pub(crate) program_fd: Option<i32>,
     /// Size of the main thread's stack in KiB
     #[arg(short = 's', long, value_name = "KIB", value_parser = clap::value_parser!(u64).range(64..=1 << 30))]
     pub(crate) stack: Option<u64>,
@@ -164,6 +188,50 @@ pub(crate) struct RunArgs {
     pub(crate) verbose: bool,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "PROG [ARGS]...")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// How a root folder becomes `/`.
+#[derive(Args, Clone)]
+pub(crate) struct RootArgs {
+    /// Also show a file or folder of the host inside
+    #[arg(long = "bind", value_name = "HOST[:INSIDE]", value_parser = bind)]
+    pub(crate) binds: Vec<(PathBuf, PathBuf)>,
+    /// Do not show the home, the current folder and /tmp of the host
+    #[arg(long)]
+    pub(crate) bare: bool,
+    /// Be oneself inside, rather than root
+    #[arg(long)]
+    pub(crate) as_user: bool,
+}
+
+/// `jib shell`
+#[derive(Args)]
+pub(crate) struct ShellArgs {
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) root: RootArgs,
+    /// Make the folder first, of Debian's packages: the host's release, or the one named
+    #[arg(long, value_name = "RELEASE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) debian: Option<String>,
+    /// With --debian: more packages
+    #[arg(long, value_name = "PACKAGE,...", value_delimiter = ',', requires = "debian")]
+    pub(crate) include: Vec<String>,
+    /// Set an environment variable
+    #[arg(short = 'E', long = "env", value_name = "VAR=VALUE", value_parser = assignment)]
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// Log every system call to standard error
+    #[arg(long)]
+    pub(crate) strace: bool,
+    /// Tell what is left out, and what is not supported when a program meets it
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// The root folder of an arm64 system
+    #[arg(value_name = "ROOT")]
+    pub(crate) folder: PathBuf,
+    /// Run this instead of a shell; its exit code is jib's
+    #[arg(last = true, value_name = "CMD [ARGS]")]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -287,7 +355,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Exi
 
 /// `jib PROG` means `jib run PROG`.
 fn with_verb(mut args: Vec<OsString>) -> Vec<OsString> {
-    const OWN: [&str; 7] = ["run", "boot", "translate", "-h", "--help", "-V", "--version"];
+    const OWN: [&str; 8] = ["run", "shell", "boot", "translate", "-h", "--help", "-V", "--version"];
     if args.get(1).is_some_and(|first| !OWN.iter().any(|own| first == OsStr::new(own))) {
         args.insert(1, "run".into());
     }
@@ -310,6 +378,14 @@ fn assignment(text: &str) -> Result<(OsString, OsString), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err("needs the form VAR=VALUE".into()),
     }
+}
+
+/// `HOST[:INSIDE]`, both absolute in the end.
+fn bind(text: &str) -> Result<(PathBuf, PathBuf), String> {
+    let (from, to) = text.split_once(':').unwrap_or((text, text));
+    let from = std::path::absolute(from).map_err(|e| e.to_string())?;
+    let to = std::path::absolute(to).map_err(|e| e.to_string())?;
+    Ok((from, to))
 }
 
 /// The addresses of `ADDR` or `ADDR..ADDR`; `None` if it is neither.

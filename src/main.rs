@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     report::on_panic();
     match cli::parse(std::env::args_os()) {
         Ok(cli::Command::Run(args)) => cmd::run::main(&args),
+        Ok(cli::Command::Shell(args)) => cmd::shell::main(&args),
         Ok(cli::Command::Boot(args)) => cmd::boot::main(&args),
         Ok(cli::Command::Translate(args)) => cmd::translate::main(&args),
         Err(code) => code,

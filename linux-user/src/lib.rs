@@ -8,6 +8,7 @@
 //! `signal/host.rs` (host signal handlers) and `thread.rs` (birth and end of threads) only.
 #![deny(unsafe_code)]
 
+mod disclose;
 mod elf;
 mod error;
 #[allow(unsafe_code, reason = "raw system calls")]
@@ -15,7 +16,9 @@ mod host;
 mod loader;
 #[allow(unsafe_code, reason = "guest memory access that may fault")]
 mod mem;
+mod own;
 mod process;
+pub mod root;
 mod run;
 mod runtime;
 mod script;
@@ -40,6 +43,8 @@ pub use process::AtExit;
 pub struct Config {
     /// The program file.
     pub program: PathBuf,
+    /// The program file, already open: `program` is then only the name under which it was started.
+    pub program_fd: Option<i32>,
     /// Its arguments, the first being its name.
     pub argv: Vec<OsString>,
     /// Its environment, as `NAME=value`.
@@ -55,7 +60,7 @@ pub struct Config {
     /// Bytes of the first thread's stack.
     pub stack_size: u64,
     /// Options with which jib starts itself when the program executes another AArch64 program:
-    /// `jib REEXEC... --argv0 NAME -- PROGRAM ARGUMENTS...`.
+    /// `jib REEXEC... --program-fd FD --argv0 NAME -- PROGRAM ARGUMENTS...`.
     pub reexec: Vec<OsString>,
     /// Called with the translator's counters if the process ends on another thread than the one
     /// that called [`run()`].
@@ -73,6 +78,7 @@ impl Config {
         };
         Config {
             program,
+            program_fd: None,
             argv,
             env: std::env::vars_os().map(pair).collect(),
             sysroot: None,

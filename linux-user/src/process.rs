@@ -10,6 +10,7 @@ use jib_backend::{Stats, Translator};
 use jib_frontend_aarch64::A64;
 
 use crate::host;
+use crate::own::OwnFds;
 use crate::space::{AddressSpace, Changed};
 
 /// Called with the translator's counters when the process ends in a way that `run` cannot report.
@@ -23,16 +24,14 @@ pub(crate) struct Process {
     pub space: Arc<AddressSpace>,
     /// Address of the signal return trampoline.
     pub trampoline: u64,
-    /// Absolute path of the program.
-    pub program: PathBuf,
     /// What `/proc/self` tells of us.
     pub facts: Facts,
     /// Where absolute paths are looked up first.
     pub sysroot: Option<PathBuf>,
     /// Options with which to start ourselves for `execve`.
     pub reexec: Vec<OsString>,
-    /// File descriptor of the system call log.
-    pub strace: Option<i32>,
+    /// Descriptors that the guest does not see.
+    pub own: OwnFds,
     /// Report what is not supported.
     pub verbose: bool,
     /// The process that `run` was called in; forked children have another id.
@@ -46,6 +45,8 @@ pub(crate) struct Process {
 /// Fixed texts of `/proc/self`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
+    /// The kernel knows them, too: its files may be read.
+    pub disclosed: bool,
     /// Arguments, each ended by a null byte.
     pub cmdline: Vec<u8>,
     /// Environment, each ended by a null byte.
@@ -86,6 +87,16 @@ impl Process {
     pub(crate) fn report_unknown(&self, nr: u32, name: &str) {
         if self.verbose && self.lock().reported.insert(nr) {
             host::print(2, &format!("jib: system call {nr} ({name}) is not supported\n"));
+        }
+    }
+
+    /// Absolute path of the program, as its file is called now.
+    pub(crate) fn program(&self) -> PathBuf {
+        let link = self.own.program.and_then(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).ok());
+        let path = link.unwrap_or_default();
+        match self.sysroot.as_deref().and_then(|root| path.strip_prefix(root).ok()) {
+            Some(inner) => Path::new("/").join(inner),
+            None => path,
         }
     }
 

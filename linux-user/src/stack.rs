@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use jib_frontend_aarch64::cpu;
 
+use crate::disclose::Places;
 use crate::elf::PAGE;
 use crate::error::Error;
 use crate::host::{self, try_call};
@@ -25,6 +26,8 @@ pub(crate) struct Stack {
     pub sp: u64,
     /// The auxiliary vector's bytes, for `/proc/self/auxv`.
     pub auxv: Vec<u8>,
+    /// Where the strings are.
+    pub places: Places,
 }
 
 /// What goes onto the stack.
@@ -46,8 +49,11 @@ pub(crate) fn build(space: &AddressSpace, size: u64, c: &Contents<'_>) -> Result
     // The last word of the stack is null, as Linux leaves it.
     w.push(&[0; 8])?;
     let execfn = w.string(c.program)?;
+    let env_end = w.sp;
     let env = w.strings(c.env)?;
+    let args_end = w.sp;
     let argv = w.strings(c.argv)?;
+    let (args, env_range) = (w.sp..args_end, args_end..env_end);
     let platform = w.string(OsStr::new("aarch64"))?;
     let mut random = [0u8; 16];
     // Short reads cannot happen for so few bytes; without entropy the bytes stay zero.
@@ -62,7 +68,8 @@ pub(crate) fn build(space: &AddressSpace, size: u64, c: &Contents<'_>) -> Result
     let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
     w.check()?;
     mem::write(sp, &bytes).map_err(|_| Error::ArgumentsTooLong)?;
-    Ok(Stack { sp, auxv: auxv.iter().flatten().flat_map(|w| w.to_le_bytes()).collect() })
+    let auxv = auxv.iter().flatten().flat_map(|w| w.to_le_bytes()).collect();
+    Ok(Stack { sp, auxv, places: Places { code: c.loaded.code.0..c.loaded.code.1, stack: sp, args, env: env_range } })
 }
 
 fn map(space: &AddressSpace, size: u64, exec: bool) -> Result<(u64, u64), Error> {

@@ -2,6 +2,8 @@
 
 pub(crate) mod boot;
 pub(crate) mod program;
+pub(crate) mod root;
 pub(crate) mod run;
+pub(crate) mod shell;
 pub(crate) mod stats;
 pub(crate) mod translate;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use jib_linux_user::{Config, Error, ExitStatus, die_of};
 
-use super::stats;
+use super::{root, stats};
 use crate::cli::RunArgs;
 use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
 
@@ -20,6 +20,11 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
         && let Err(e) = std::env::set_current_dir(dir)
     {
         return report::fail(CANNOT_RUN, format_args!("{}: {e}", dir.display()));
+    }
+    if let Some(folder) = &args.root
+        && let Err(code) = root::enter(folder, &args.inside, args.verbose)
+    {
+        return code;
     }
     let Some(config) = config(args) else {
         return report::fail(USAGE, "which program? Try `jib --help`");
@@ -49,7 +54,9 @@ fn config(args: &RunArgs) -> Option<Config> {
     let (name, rest) = args.command.split_first()?;
     let argv0 = args.argv0.as_ref().unwrap_or(name).clone();
     let argv = std::iter::once(argv0).chain(rest.iter().cloned()).collect();
-    let mut config = Config::new(find(name), argv);
+    let program = if args.program_fd.is_some() { PathBuf::from(name) } else { find(name, args) };
+    let mut config = Config::new(program, argv);
+    config.program_fd = args.program_fd;
     config.env = environment(args, config.env);
     config.sysroot = args.sysroot.clone();
     config.strace = args.strace;
@@ -61,12 +68,13 @@ fn config(args: &RunArgs) -> Option<Config> {
 }
 
 /// The file to run: as named, else along `PATH`, like a shell.
-fn find(name: &OsString) -> PathBuf {
+fn find(name: &OsString, args: &RunArgs) -> PathBuf {
     let path = Path::new(name);
     if name.as_bytes().contains(&b'/') || path.exists() {
         return path.to_path_buf();
     }
-    let places = std::env::var_os("PATH").unwrap_or_default();
+    let given = args.env.iter().rev().find(|(variable, _)| variable == "PATH").map(|(_, value)| value.clone());
+    let places = given.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
     std::env::split_paths(&places).map(|dir| dir.join(path)).find(|p| p.is_file()).unwrap_or(path.to_path_buf())
 }
 

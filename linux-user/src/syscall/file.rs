@@ -22,9 +22,9 @@ pub(crate) fn fcntl(t: &mut Thread, a: &Args) -> Answer {
     Ok(if a[1] as c_int == libc::F_GETFL && result >= 0 { swap_open_flags(result as u64) as i64 } else { result })
 }
 
-/// `close`, which does not see the descriptor of our call log.
+/// `close`, which does not see descriptors of ours.
 pub(crate) fn close(t: &mut Thread, a: &Args) -> Answer {
-    if t.process.strace == Some(a[0] as i32) {
+    if t.process.own.holds(a[0] as i32) {
         return Err(Errno(libc::EBADF));
     }
     Ok(t.pass(libc::SYS_close, *a))
@@ -32,18 +32,24 @@ pub(crate) fn close(t: &mut Thread, a: &Args) -> Answer {
 
 pub(crate) fn close_range(t: &mut Thread, a: &Args) -> Answer {
     let (first, last, flags) = (a[0] as u32 as u64, a[1] as u32 as u64, a[2]);
-    match t.process.strace.map(|fd| fd as u64) {
-        Some(log) if (first..=last).contains(&log) => {
-            if first < log {
-                try_call(libc::SYS_close_range, &[first, log - 1, flags])?;
-            }
-            if log < last {
-                try_call(libc::SYS_close_range, &[log + 1, last, flags & !(libc::CLOSE_RANGE_UNSHARE as u64)])?;
-            }
-            Ok(0)
-        }
-        _ => Ok(t.pass(libc::SYS_close_range, *a)),
+    let mut own: Vec<u64> = t.process.own.all().map(|fd| fd as u64).filter(|fd| (first..=last).contains(fd)).collect();
+    if own.is_empty() {
+        return Ok(t.pass(libc::SYS_close_range, *a));
     }
+    own.sort_unstable();
+    // Ranges between ours; what is unshared once needs no second time.
+    let (mut from, mut flags) = (first, flags);
+    for fd in own {
+        if from < fd {
+            try_call(libc::SYS_close_range, &[from, fd - 1, flags])?;
+            flags &= !(libc::CLOSE_RANGE_UNSHARE as u64);
+        }
+        from = fd + 1;
+    }
+    if from <= last {
+        try_call(libc::SYS_close_range, &[from, last, flags])?;
+    }
+    Ok(0)
 }
 
 pub(crate) fn pipe2(t: &mut Thread, a: &Args) -> Answer {

@@ -33,10 +33,11 @@ pub(crate) fn meaning(t: &Thread, addr: u64) -> Meaning {
 /// The same for an absolute path.
 pub(crate) fn absolute(t: &Thread, path: &[u8]) -> Meaning {
     match procfs::recognise(path) {
-        Some(ProcFile::Exe) => match CString::new(t.process.program.as_os_str().as_bytes()) {
-            Ok(program) => Meaning::Other(program),
-            Err(_) => Meaning::Same,
+        Some(ProcFile::Exe) => match t.process.own.program.map(|fd| CString::new(format!("/proc/self/fd/{fd}"))) {
+            Some(Ok(program)) => Meaning::Other(program),
+            _ => Meaning::Same,
         },
+        Some(ProcFile::Cmdline | ProcFile::Environ | ProcFile::Auxv) if t.process.facts.disclosed => Meaning::Same,
         Some(made) => Meaning::Made(made),
         None => match t.process.in_sysroot(path).map(|p| CString::new(p.as_os_str().as_bytes())) {
             Some(Ok(there)) => Meaning::Other(there),
@@ -100,7 +101,7 @@ fn fill(fd: u64, text: &[u8]) -> Result<(), Errno> {
 pub(crate) fn readlinkat(t: &mut Thread, a: &Args) -> Answer {
     let path = string_in(a[1], PATH_MAX).unwrap_or_default();
     if procfs::recognise(&path) == Some(ProcFile::Exe) {
-        let program = t.process.program.clone();
+        let program = t.process.program();
         let bytes = program.as_os_str().as_bytes();
         let n = bytes.len().min(a[3] as u32 as usize);
         if a[3] as i32 <= 0 {
