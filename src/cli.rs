@@ -174,6 +174,9 @@ pub(crate) struct RunArgs {
     /// The program is this open file; PROG is only its name
     #[arg(long, value_name = "FD", hide = true)]
     pub(crate) program_fd: Option<i32>,
+    /// Pretend to have these ids: user and group, each real, effective, saved, file system
+    #[arg(long, value_name = "ID,...", hide = true, value_delimiter = ',', num_args = 1)]
+    pub(crate) ids: Vec<u32>,
     /// Size of the main thread's stack in KiB
     #[arg(short = 's', long, value_name = "KIB", value_parser = clap::value_parser!(u64).range(64..=1 << 30))]
     pub(crate) stack: Option<u64>,

@@ -51,6 +51,8 @@ pub struct Config {
     pub env: Vec<OsString>,
     /// Where absolute paths are looked up first: a directory with an AArch64 system's files.
     pub sysroot: Option<PathBuf>,
+    /// User and group ids to pretend to have (real, effective, saved, file system), where only one id exists.
+    pub ids: Option<[u32; 8]>,
     /// Log every system call to standard error.
     pub strace: bool,
     /// Report what is not supported.
@@ -82,6 +84,7 @@ impl Config {
             argv,
             env: std::env::vars_os().map(pair).collect(),
             sysroot: None,
+            ids: None,
             strace: false,
             verbose: false,
             backend: jib_backend::Options::default(),

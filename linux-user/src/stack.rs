@@ -12,6 +12,7 @@ use crate::host::{self, try_call};
 use crate::loader::Loaded;
 use crate::mem;
 use crate::space::{AddressSpace, Mmap};
+use crate::syscall::ids::{self, Ids};
 use crate::vma::Kind;
 
 /// Bytes of `AT_MINSIGSTKSZ`: Linux's own figure for a processor without SVE.
@@ -38,6 +39,8 @@ pub(crate) struct Contents<'a> {
     pub env: &'a [OsString],
     /// Path of the program, for `AT_EXECFN`.
     pub program: &'a OsStr,
+    /// Who the program is.
+    pub ids: Option<Ids>,
     /// Where the program is.
     pub loaded: Loaded,
 }
@@ -59,7 +62,7 @@ pub(crate) fn build(space: &AddressSpace, size: u64, c: &Contents<'_>) -> Result
     // Short reads cannot happen for so few bytes; without entropy the bytes stay zero.
     _ = try_call(libc::SYS_getrandom, &[random.as_mut_ptr() as u64, 16, 0]);
     let random = w.push(&random)?;
-    let auxv = auxv(&c.loaded, execfn, platform, random);
+    let auxv = auxv(c, execfn, platform, random);
     let mut words = vec![argv.len() as u64];
     words.extend(argv.iter().chain(&[0]).chain(&env).chain(&[0]));
     words.extend(auxv.iter().flatten());
@@ -90,8 +93,9 @@ fn map(space: &AddressSpace, size: u64, exec: bool) -> Result<(u64, u64), Error>
     Ok((base + guard, base + guard + size))
 }
 
-fn auxv(l: &Loaded, execfn: u64, platform: u64, random: u64) -> [[u64; 2]; 20] {
-    let id = |nr| try_call(nr, &[]).unwrap_or(0);
+fn auxv(c: &Contents<'_>, execfn: u64, platform: u64, random: u64) -> [[u64; 2]; 20] {
+    let l = &c.loaded;
+    let [uid, euid, gid, egid] = ids::of_program(c.ids);
     [
         [libc::AT_PHDR, l.phdr],
         [libc::AT_PHENT, 56],
@@ -100,10 +104,10 @@ fn auxv(l: &Loaded, execfn: u64, platform: u64, random: u64) -> [[u64; 2]; 20] {
         [libc::AT_BASE, l.base],
         [libc::AT_FLAGS, 0],
         [libc::AT_ENTRY, l.entry],
-        [libc::AT_UID, id(libc::SYS_getuid)],
-        [libc::AT_EUID, id(libc::SYS_geteuid)],
-        [libc::AT_GID, id(libc::SYS_getgid)],
-        [libc::AT_EGID, id(libc::SYS_getegid)],
+        [libc::AT_UID, uid],
+        [libc::AT_EUID, euid],
+        [libc::AT_GID, gid],
+        [libc::AT_EGID, egid],
         [libc::AT_SECURE, host::auxval(libc::AT_SECURE)],
         [libc::AT_CLKTCK, 100],
         [libc::AT_HWCAP, cpu::hwcap()],

@@ -23,6 +23,7 @@ use crate::signal::action::Actions;
 use crate::signal::host::{Context, HandlerStack, block_all, install_fault_handlers, set_host_mask};
 use crate::space::{AddressSpace, Mmap};
 use crate::stack::{self, Contents};
+use crate::syscall::ids::Ids;
 use crate::thread::{Role, Thread};
 use crate::vma::Kind;
 use crate::{Config, Outcome};
@@ -68,7 +69,8 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
     let translator = translator.map_err(|e| Error::Translator(e.to_string()))?;
     let loaded = target.program.load(target.interpreter.as_ref(), &space)?;
     let stack_size = config.stack_size.clamp(64 << 10, 1 << 40).next_multiple_of(PAGE);
-    let contents = Contents { argv: &target.argv, env: &config.env, program: target.path.as_os_str(), loaded };
+    let ids = config.ids.map(Ids::from_array);
+    let contents = Contents { argv: &target.argv, env: &config.env, program: target.path.as_os_str(), ids, loaded };
     let stack = stack::build(&space, stack_size, &contents)?;
     let mut state = State::default();
     state.set_x(31, stack.sp);
@@ -95,7 +97,9 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
         shared: Default::default(),
     };
     let actions = Arc::new(Actions::inherited());
-    Ok(Thread::new(Arc::new(process), actions, &state, mask, Role::Main))
+    let mut thread = Thread::new(Arc::new(process), actions, &state, mask, Role::Main);
+    thread.ids = ids;
+    Ok(thread)
 }
 
 /// Opens the program, its script interpreter and its dynamic linker.

@@ -1,6 +1,7 @@
 //! One file per verb of the command line.
 
 pub(crate) mod boot;
+pub(crate) mod debian;
 pub(crate) mod program;
 pub(crate) mod root;
 pub(crate) mod run;

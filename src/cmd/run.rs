@@ -21,10 +21,12 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
     {
         return report::fail(CANNOT_RUN, format_args!("{}: {e}", dir.display()));
     }
-    if let Some(folder) = &args.root
-        && let Err(code) = root::enter(folder, &args.inside, args.verbose)
-    {
-        return code;
+    let mut ids = <[u32; 8]>::try_from(args.ids.as_slice()).ok();
+    if let Some(folder) = &args.root {
+        match root::enter(folder, &args.inside, args.verbose) {
+            Ok(entered) => ids = ids.or(entered.single_id.then_some([0; 8])),
+            Err(code) => return code,
+        }
     }
     let Some(config) = config(args) else {
         return report::fail(USAGE, "which program? Try `jib --help`");
@@ -35,7 +37,7 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
         let _ = std::io::stderr().write_all(stats::text(s, started.elapsed()).as_bytes());
     };
     let at_exit = args.stats.then(|| Arc::new(tell) as jib_linux_user::AtExit);
-    match jib_linux_user::run(Config { at_exit: at_exit.clone(), ..config }) {
+    match jib_linux_user::run(Config { ids, at_exit: at_exit.clone(), ..config }) {
         Ok(outcome) => {
             if let Some(tell) = at_exit {
                 tell(&outcome.stats);

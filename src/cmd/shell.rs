@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{RunArgs, ShellArgs};
-use crate::cmd::run;
+use crate::cmd::{debian, run};
+use crate::report::{self, CANNOT_RUN};
 
 /// Where programs are in a Debian system.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -14,6 +15,11 @@ const HOST_ONLY: [&str; 6] = ["LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "BASH
 
 /// Enters the folder and runs the command, or a shell.
 pub(crate) fn main(args: &ShellArgs) -> ExitCode {
+    if let Some(release) = &args.debian
+        && let Err(why) = debian::make(&args.folder, release, &args.include)
+    {
+        return report::fail(CANNOT_RUN, format_args!("{}: {why}", args.folder.display()));
+    }
     let mut env: Vec<(OsString, OsString)> = vec![("PATH".into(), PATH.into())];
     env.extend(args.env.iter().cloned());
     let command = if args.command.is_empty() { vec![shell(&args.folder)] } else { args.command.clone() };
@@ -27,6 +33,7 @@ pub(crate) fn main(args: &ShellArgs) -> ExitCode {
         directory: None,
         argv0: None,
         program_fd: None,
+        ids: Vec::new(),
         stack: None,
         strace: args.strace,
         stats: false,

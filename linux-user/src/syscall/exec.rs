@@ -221,6 +221,10 @@ fn guest_arguments(t: &Thread, call: &mut ExecCall, fd: i32, name: &[u8], before
     for option in &t.process.reexec {
         call.argument(option.as_bytes());
     }
+    if let Some(ids) = &t.ids {
+        call.argument(b"--ids");
+        call.argument(ids.argument().as_bytes());
+    }
     call.argument(b"--program-fd");
     call.argument(fd.to_string().as_bytes());
     call.argument(b"--argv0");

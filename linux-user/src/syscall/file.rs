@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 
+use super::ids::Ids;
 use super::{Answer, Args, copy_in, copy_out, path};
 use crate::host::{Errno, try_call};
 use crate::thread::Thread;
@@ -72,14 +73,16 @@ pub(crate) fn open_by_handle_at(t: &mut Thread, a: &Args) -> Answer {
 type HostStat = [u64; 18];
 
 /// From x86-64's `struct stat` to AArch64's, which is the generic one of 128 bytes.
-pub(crate) fn convert_stat(h: &HostStat) -> [u8; 128] {
+pub(crate) fn convert_stat(h: &HostStat, ids: Option<Ids>) -> [u8; 128] {
     let [dev, ino, nlink, mode_uid, gid, rdev, size, blksize, blocks, times @ ..] = h;
+    let (uid, gid) = ((mode_uid >> 32) as u32, *gid as u32);
+    let (uid, gid) = ids.map_or((uid, gid), |ids| ids.seen(uid, gid));
     let mut out = [0; 128];
     let words = [
         *dev,
         *ino,
         mode_uid & 0xffff_ffff | nlink << 32,
-        mode_uid >> 32 | gid << 32,
+        uid as u64 | (gid as u64) << 32,
         *rdev,
         0,
         *size,
@@ -92,10 +95,10 @@ pub(crate) fn convert_stat(h: &HostStat) -> [u8; 128] {
     out
 }
 
-pub(crate) fn fstat(_: &mut Thread, a: &Args) -> Answer {
+pub(crate) fn fstat(t: &mut Thread, a: &Args) -> Answer {
     let mut h: HostStat = [0; 18];
     try_call(libc::SYS_fstat, &[a[0], h.as_mut_ptr() as u64])?;
-    copy_out(a[1], &convert_stat(&h))?;
+    copy_out(a[1], &convert_stat(&h, t.ids))?;
     Ok(0)
 }
 
@@ -103,7 +106,7 @@ pub(crate) fn newfstatat(t: &mut Thread, a: &Args) -> Answer {
     let mut h: HostStat = [0; 18];
     let result = path::pass(t, libc::SYS_newfstatat, [a[0], a[1], h.as_mut_ptr() as u64, a[3], 0, 0], 1)?;
     if result == 0 {
-        copy_out(a[2], &convert_stat(&h))?;
+        copy_out(a[2], &convert_stat(&h, t.ids))?;
     }
     Ok(result)
 }
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn stat_fields_find_their_places() {
         let host: HostStat = std::array::from_fn(|i| 0x10 * i as u64 + 0x1_0000_0002);
-        let out = convert_stat(&host);
+        let out = convert_stat(&host, None);
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| out[at + i]));
         let half = |at: usize| word(at) as u32;
         assert_eq!((word(0), word(8)), (host[0], host[1]));

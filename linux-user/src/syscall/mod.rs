@@ -5,6 +5,7 @@
 
 mod exec;
 mod file;
+pub(crate) mod ids;
 mod memory;
 mod path;
 mod procfs;

@@ -6,7 +6,7 @@
 use libc::*;
 
 use super::Action::{self, Call, Leave, Missing, Optional, Pass, Path};
-use super::{exec, file, memory, path, signal, system, task, wait};
+use super::{exec, file, ids, memory, path, signal, system, task, wait};
 
 /// One system call.
 pub(crate) struct Row {
@@ -101,8 +101,8 @@ rows! {
     51 chroot "s" Pass(SYS_chroot);
     52 fchmod "do" Pass(SYS_fchmod);
     53 fchmodat "Dso" Path(SYS_fchmodat, 1);
-    54 fchownat "Dsddx" Path(SYS_fchownat, 1);
-    55 fchown "ddd" Pass(SYS_fchown);
+    54 fchownat "Dsddx" Call(ids::fchownat);
+    55 fchown "ddd" Call(ids::fchown);
     56 openat "Dsxo" Call(path::openat);
     57 close "d" Call(file::close);
     58 vhangup "" Pass(SYS_vhangup);
@@ -190,23 +190,23 @@ rows! {
     140 setpriority "ddd" Pass(SYS_setpriority);
     141 getpriority "dd" Pass(SYS_getpriority);
     142 reboot "xxxp" Pass(SYS_reboot);
-    143 setregid "dd" Pass(SYS_setregid);
-    144 setgid "d" Pass(SYS_setgid);
-    145 setreuid "dd" Pass(SYS_setreuid);
-    146 setuid "d" Pass(SYS_setuid);
-    147 setresuid "ddd" Pass(SYS_setresuid);
-    148 getresuid "ppp" Pass(SYS_getresuid);
-    149 setresgid "ddd" Pass(SYS_setresgid);
-    150 getresgid "ppp" Pass(SYS_getresgid);
-    151 setfsuid "d" Pass(SYS_setfsuid);
-    152 setfsgid "d" Pass(SYS_setfsgid);
+    143 setregid "dd" Call(ids::setregid);
+    144 setgid "d" Call(ids::setgid);
+    145 setreuid "dd" Call(ids::setreuid);
+    146 setuid "d" Call(ids::setuid);
+    147 setresuid "ddd" Call(ids::setresuid);
+    148 getresuid "ppp" Call(ids::getresuid);
+    149 setresgid "ddd" Call(ids::setresgid);
+    150 getresgid "ppp" Call(ids::getresgid);
+    151 setfsuid "d" Call(ids::setfsuid);
+    152 setfsgid "d" Call(ids::setfsgid);
     153 times "p" Pass(SYS_times);
     154 setpgid "dd" Pass(SYS_setpgid);
     155 getpgid "d" Pass(SYS_getpgid);
     156 getsid "d" Pass(SYS_getsid);
     157 setsid "" Pass(SYS_setsid);
     158 getgroups "dp" Pass(SYS_getgroups);
-    159 setgroups "dp" Pass(SYS_setgroups);
+    159 setgroups "dp" Call(ids::setgroups);
     160 uname "p" Call(system::uname);
     161 sethostname "sd" Pass(SYS_sethostname);
     162 setdomainname "sd" Pass(SYS_setdomainname);
@@ -221,10 +221,10 @@ rows! {
     171 adjtimex "p" Pass(SYS_adjtimex);
     172 getpid "" Pass(SYS_getpid);
     173 getppid "" Pass(SYS_getppid);
-    174 getuid "" Pass(SYS_getuid);
-    175 geteuid "" Pass(SYS_geteuid);
-    176 getgid "" Pass(SYS_getgid);
-    177 getegid "" Pass(SYS_getegid);
+    174 getuid "" Call(ids::getuid);
+    175 geteuid "" Call(ids::geteuid);
+    176 getgid "" Call(ids::getgid);
+    177 getegid "" Call(ids::getegid);
     178 gettid "" Pass(SYS_gettid);
     179 sysinfo "p" Pass(SYS_sysinfo);
     180 mq_open "sxop" Call(file::mq_open);
@@ -322,7 +322,7 @@ rows! {
     288 pkey_mprotect "pxxd" Call(memory::pkey_mprotect);
     289 pkey_alloc "xx" Call(memory::pkey_alloc);
     290 pkey_free "d" Call(memory::pkey_free);
-    291 statx "Dsxxp" Path(SYS_statx, 1);
+    291 statx "Dsxxp" Call(ids::statx);
     292 io_pgetevents "pddppp" Call(wait::io_pgetevents);
     293 rseq "pdxx" Optional;
     294 kexec_file_load "dddsx" Pass(SYS_kexec_file_load);
