@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jib_linux_user::BinfmtStart;
 use jib_machine::devices::gic::Version;
 use jib_machine::launch::options::{DiskSpec, Options, PortForward, parse_memory};
 
-use crate::report;
+use crate::cmd::binfmt;
+use crate::{qemu, report};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +29,17 @@ Examples:
 
 The exit status is the program's; if a signal killed it, jib dies of that signal, too. 126: cannot be run,
 127: not found, 2: wrong usage, 70: a bug of jib's.";
+
+const BINFMT_HELP: &str = "\
+Flags of an entry:
+  P  the program sees the name that it was called by, not its path
+  O  the kernel opens the program: one that may be executed but not read runs, too
+  C  set-user-id programs get their rights (sudo, su, ping); jib then runs with those rights
+  F  the kernel keeps jib open: it also works in containers and chroots, where its path does not exist
+
+Children of what jib runs need no entry. Docker, Podman and buildx use the host's entry: with F, nothing has to
+be put into an image. systemd makes the entries in /etc/binfmt.d anew at boot (--boot writes one);
+`systemctl restart systemd-binfmt` does so at once. Of two entries for AArch64, the one made last counts.";
 
 const SHELL_EXAMPLES: &str = "\
 Examples:
@@ -68,6 +81,11 @@ pub(crate) enum Command {
     /// Run a command, or a shell, in an arm64 root folder as `/`
     #[command(after_help = SHELL_EXAMPLES)]
     Shell(ShellArgs),
+    /// Let the kernel start AArch64 programs by jib, for every process of the system
+    #[command(after_help = BINFMT_HELP)]
+    Binfmt(BinfmtArgs),
+    /// Tell what of this system matters to jib
+    Doctor(DoctorArgs),
     /// Start an ARM64 Linux kernel, or another system, on a virtual board
     #[command(after_help = BOOT_EXAMPLES)]
     Boot(BootArgs),
@@ -171,6 +189,9 @@ pub(crate) struct RunArgs {
     /// The name that the program sees as its own, argument zero
     #[arg(long, value_name = "NAME")]
     pub(crate) argv0: Option<OsString>,
+    /// The kernel release that the program sees
+    #[arg(long, value_name = "NAME")]
+    pub(crate) release: Option<OsString>,
     /// The program is this open file; PROG is only its name
     #[arg(long, value_name = "FD", hide = true)]
     pub(crate) program_fd: Option<i32>,
@@ -206,6 +227,42 @@ pub(crate) struct RootArgs {
     /// Be oneself inside, rather than root
     #[arg(long)]
     pub(crate) as_user: bool,
+}
+
+/// `jib binfmt`
+#[derive(Args)]
+pub(crate) struct BinfmtArgs {
+    #[command(subcommand)]
+    pub(crate) action: BinfmtAction,
+}
+
+/// What to do with the kernel's entry.
+#[derive(Subcommand)]
+pub(crate) enum BinfmtAction {
+    /// Make the entry, in place of an older one of jib's
+    Install {
+        /// Flags of the entry, explained below
+        #[arg(long, default_value = "POCF", value_parser = binfmt::flags)]
+        flags: String,
+        /// Make it anew at each boot, too, by systemd-binfmt
+        #[arg(long)]
+        boot: bool,
+        /// The program to start instead of this one
+        #[arg(long, value_name = "FILE")]
+        interpreter: Option<PathBuf>,
+    },
+    /// Remove the entry, now and for the next boot
+    Remove,
+    /// List the entries for AArch64 programs; fails unless jib's is in force
+    Status,
+}
+
+/// `jib doctor`
+#[derive(Args)]
+pub(crate) struct DoctorArgs {
+    /// Only try to make namespaces
+    #[arg(long, hide = true)]
+    pub(crate) try_namespaces: bool,
 }
 
 /// `jib shell`
@@ -345,7 +402,8 @@ impl BootArgs {
 
 /// Parses the command line; on `Err` everything has been said and this is the exit code.
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, ExitCode> {
-    match Cli::try_parse_from(with_verb(args.collect())) {
+    let args = translated(args.collect())?;
+    match Cli::try_parse_from(args) {
         Ok(cli) => Ok(cli.command),
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // Nobody is left to tell if standard output is gone.
@@ -356,9 +414,56 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Exi
     }
 }
 
+/// The arguments as `jib VERB ...`, whoever put them together: a user, the kernel for a binfmt entry, or
+/// somebody who means `qemu-aarch64`.
+fn translated(args: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
+    let as_qemu = args.first().is_some_and(|name| qemu::is_meant(name));
+    match (jib_linux_user::binfmt_start(), as_qemu) {
+        (Some(start), _) => Ok(started_by_kernel(args, &start, as_qemu)),
+        (None, true) => {
+            let mut args = args.into_iter();
+            let name = args.next();
+            match qemu::parse(args.collect(), |name| std::env::var_os(name)) {
+                Ok(request) => {
+                    let verb = name.into_iter().chain(["run".into()]).chain(request.options);
+                    Ok(verb.chain(["--".into()]).chain(request.command).collect())
+                }
+                Err(qemu::Other::Say(text)) => {
+                    println!("{text}");
+                    Err(ExitCode::SUCCESS)
+                }
+                Err(qemu::Other::Refuse(why)) => Err(report::fail(report::USAGE, why)),
+            }
+        }
+        (None, false) => Ok(with_verb(args)),
+    }
+}
+
+/// `jib PATH [NAME] ARGS`, as the kernel starts it. No argument is an option; the variables of `qemu-aarch64`
+/// count under its name, unless the program has more rights than its caller.
+fn started_by_kernel(args: Vec<OsString>, start: &BinfmtStart, as_qemu: bool) -> Vec<OsString> {
+    let mut args = args.into_iter();
+    let mut out: Vec<OsString> = args.next().into_iter().chain(["run".into()]).collect();
+    let path = args.next().unwrap_or_default();
+    if as_qemu && !start.secure {
+        let variables = qemu::parse(vec!["--".into(), path.clone()], |name| std::env::var_os(name));
+        out.extend(variables.map(|request| request.options).unwrap_or_default());
+    }
+    if let Some(fd) = start.program {
+        out.extend(["--program-fd".into(), fd.to_string().into()]);
+    }
+    if start.keeps_name {
+        out.extend(["--argv0".into(), args.next().unwrap_or_default()]);
+    }
+    out.extend(["--".into(), path]);
+    out.extend(args);
+    out
+}
+
 /// `jib PROG` means `jib run PROG`.
 fn with_verb(mut args: Vec<OsString>) -> Vec<OsString> {
-    const OWN: [&str; 8] = ["run", "shell", "boot", "translate", "-h", "--help", "-V", "--version"];
+    const OWN: [&str; 10] =
+        ["run", "shell", "binfmt", "doctor", "boot", "translate", "-h", "--help", "-V", "--version"];
     if args.get(1).is_some_and(|first| !OWN.iter().any(|own| first == OsStr::new(own))) {
         args.insert(1, "run".into());
     }

@@ -51,6 +51,8 @@ pub struct Config {
     pub env: Vec<OsString>,
     /// Where absolute paths are looked up first: a directory with an AArch64 system's files.
     pub sysroot: Option<PathBuf>,
+    /// The kernel release that `uname` tells, if not the host's.
+    pub release: Option<OsString>,
     /// User and group ids to pretend to have (real, effective, saved, file system), where only one id exists.
     pub ids: Option<[u32; 8]>,
     /// Log every system call to standard error.
@@ -85,6 +87,7 @@ impl Config {
             env: std::env::vars_os().map(pair).collect(),
             sysroot: None,
             ids: None,
+            release: None,
             strace: false,
             verbose: false,
             backend: jib_backend::Options::default(),
@@ -119,6 +122,28 @@ pub struct Outcome {
 /// themselves. If the process ends on another thread, [`Config::at_exit`] is called instead.
 pub fn run(config: Config) -> Result<Outcome, Error> {
     start::run(config)
+}
+
+/// How the kernel started us for a `binfmt_misc` entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BinfmtStart {
+    /// The program, already open (flag O).
+    pub program: Option<i32>,
+    /// The program's own name is the argument after its path (flag P).
+    pub keeps_name: bool,
+    /// The program has rights that its caller has not.
+    pub secure: bool,
+}
+
+/// Whether the kernel started us for a `binfmt_misc` entry, as far as it tells: it does for entries with
+/// flag O, C or P (the last since Linux 5.12).
+pub fn binfmt_start() -> Option<BinfmtStart> {
+    const AT_EXECFD: u64 = 2;
+    const PRESERVE_ARGV0: u64 = 1;
+    let program = Some(host::auxval(AT_EXECFD) as i32).filter(|fd| *fd > 0);
+    let keeps_name = host::auxval(libc::AT_FLAGS) & PRESERVE_ARGV0 != 0;
+    let secure = host::auxval(libc::AT_SECURE) != 0;
+    (program.is_some() || keeps_name).then_some(BinfmtStart { program, keeps_name, secure })
 }
 
 /// Kills the calling process by `signal`, so that its parent sees what happened to the guest.

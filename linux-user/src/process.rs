@@ -28,6 +28,8 @@ pub(crate) struct Process {
     pub facts: Facts,
     /// Where absolute paths are looked up first.
     pub sysroot: Option<PathBuf>,
+    /// The kernel release that `uname` tells, if not the host's.
+    pub release: Option<OsString>,
     /// Options with which to start ourselves for `execve`.
     pub reexec: Vec<OsString>,
     /// Descriptors that the guest does not see.

@@ -89,6 +89,7 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
         space,
         facts: Facts { disclosed, cmdline: joined(&target.argv), environ: joined(&config.env), auxv: stack.auxv },
         sysroot: target.sysroot,
+        release: config.release,
         reexec: config.reexec,
         own,
         verbose: config.verbose,

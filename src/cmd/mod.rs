@@ -1,7 +1,9 @@
 //! One file per verb of the command line.
 
+pub(crate) mod binfmt;
 pub(crate) mod boot;
 pub(crate) mod debian;
+pub(crate) mod doctor;
 pub(crate) mod program;
 pub(crate) mod root;
 pub(crate) mod run;

@@ -61,6 +61,7 @@ fn config(args: &RunArgs) -> Option<Config> {
     config.program_fd = args.program_fd;
     config.env = environment(args, config.env);
     config.sysroot = args.sysroot.clone();
+    config.release = args.release.clone();
     config.strace = args.strace;
     config.verbose = args.verbose;
     config.backend = args.engine.options();
@@ -105,6 +106,9 @@ fn reexec(args: &RunArgs) -> Vec<OsString> {
     out.extend(args.engine.to_args());
     if let Some(root) = &args.sysroot {
         out.extend(["-L".into(), std::path::absolute(root).unwrap_or(root.clone()).into()]);
+    }
+    if let Some(release) = &args.release {
+        out.extend(["--release".into(), release.clone()]);
     }
     if let Some(kib) = args.stack {
         out.extend(["-s".into(), kib.to_string().into()]);

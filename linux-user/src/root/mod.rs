@@ -134,3 +134,9 @@ fn arrive(here: Option<PathBuf>) {
     let arrived = here.as_ref().is_some_and(go) || home.as_ref().is_some_and(go) || go(&PathBuf::from("/"));
     debug_assert!(arrived, "there is always a root");
 }
+
+/// Makes a user and a mount namespace for the calling process, as a trial; the error number, or 0.
+pub fn try_namespaces() -> i32 {
+    let flags = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS) as u64;
+    try_call(libc::SYS_unshare, &[flags]).map_or_else(|e| e.0, |_| 0)
+}

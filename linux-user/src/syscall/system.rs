@@ -1,19 +1,28 @@
 //! Calls about the system and about limits.
 
+use std::os::unix::ffi::OsStrExt;
+
 use super::{Answer, Args, copy_in, copy_out};
 use crate::host::{self, Errno, try_call};
 use crate::thread::Thread;
 
-/// Bytes of one field of `struct utsname`, and which one is the machine.
+/// Bytes of one field of `struct utsname`, and where release and machine are.
 const UTS_FIELD: usize = 65;
+const UTS_RELEASE: usize = 2 * UTS_FIELD;
 const UTS_MACHINE: usize = 4 * UTS_FIELD;
 
-pub(crate) fn uname(_: &mut Thread, a: &Args) -> Answer {
+pub(crate) fn uname(t: &mut Thread, a: &Args) -> Answer {
     let mut names = [0u8; 6 * UTS_FIELD];
     try_call(libc::SYS_uname, &[names.as_mut_ptr() as u64])?;
     let machine = &mut names[UTS_MACHINE..UTS_MACHINE + UTS_FIELD];
     machine.fill(0);
     machine[..7].copy_from_slice(b"aarch64");
+    if let Some(release) = &t.process.release {
+        let field = &mut names[UTS_RELEASE..UTS_RELEASE + UTS_FIELD];
+        field.fill(0);
+        // The last byte stays null.
+        field.iter_mut().zip(release.as_bytes()).take(UTS_FIELD - 1).for_each(|(to, from)| *to = *from);
+    }
     copy_out(a[0], &names)?;
     Ok(0)
 }
