@@ -195,6 +195,9 @@ pub(crate) struct RunArgs {
     /// The program is this open file; PROG is only its name
     #[arg(long, value_name = "FD", hide = true)]
     pub(crate) program_fd: Option<i32>,
+    /// Begin with the system call filters in this open file
+    #[arg(long, value_name = "FD", hide = true)]
+    pub(crate) filters_fd: Option<i32>,
     /// Pretend to have these ids: user and group, each real, effective, saved, file system
     #[arg(long, value_name = "ID,...", hide = true, value_delimiter = ',', num_args = 1)]
     pub(crate) ids: Vec<u32>,

@@ -120,9 +120,7 @@ pub(crate) fn parse(args: Vec<OsString>, variable: impl Fn(&str) -> Option<OsStr
         apply(&mut request, &format!("-{option}"), meaning, value)?;
     }
     request.command.extend(args);
-    for &(_, name, meaning) in
-        OPTIONS.iter().filter(|(option, name, _)| !seen.contains(option) && !name.is_empty())
-    {
+    for &(_, name, meaning) in OPTIONS.iter().filter(|(option, name, _)| !seen.contains(option) && !name.is_empty()) {
         if let Some(value) = variable(name) {
             apply(&mut request, name, meaning, value)?;
         }

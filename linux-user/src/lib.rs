@@ -22,6 +22,7 @@ pub mod root;
 mod run;
 mod runtime;
 mod script;
+mod seccomp;
 mod signal;
 mod space;
 mod stack;
@@ -51,6 +52,8 @@ pub struct Config {
     pub env: Vec<OsString>,
     /// Where absolute paths are looked up first: a directory with an AArch64 system's files.
     pub sysroot: Option<PathBuf>,
+    /// An open file with system call filters to go on with.
+    pub filters_fd: Option<i32>,
     /// The kernel release that `uname` tells, if not the host's.
     pub release: Option<OsString>,
     /// User and group ids to pretend to have (real, effective, saved, file system), where only one id exists.
@@ -87,6 +90,7 @@ impl Config {
             env: std::env::vars_os().map(pair).collect(),
             sysroot: None,
             ids: None,
+            filters_fd: None,
             release: None,
             strace: false,
             verbose: false,

@@ -11,6 +11,7 @@ use jib_frontend_aarch64::A64;
 
 use crate::host;
 use crate::own::OwnFds;
+use crate::seccomp;
 use crate::space::{AddressSpace, Changed};
 
 /// Called with the translator's counters when the process ends in a way that `run` cannot report.
@@ -40,6 +41,8 @@ pub(crate) struct Process {
     pub pid: i32,
     /// See [`AtExit`].
     pub at_exit: Option<AtExit>,
+    /// System call filters given to all threads.
+    pub filters: seccomp::Shared,
     /// Things behind a lock.
     pub shared: Mutex<Shared>,
 }

@@ -19,6 +19,7 @@ use crate::own::{self, OwnFds};
 use crate::process::{Facts, Process, in_sysroot, joined};
 use crate::runtime::Code;
 use crate::script::{self, InterpreterLine};
+use crate::seccomp::{self, Mode};
 use crate::signal::action::Actions;
 use crate::signal::host::{Context, HandlerStack, block_all, install_fault_handlers, set_host_mask};
 use crate::space::{AddressSpace, Mmap};
@@ -95,11 +96,17 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
         verbose: config.verbose,
         pid: host::getpid(),
         at_exit: config.at_exit,
+        filters: Default::default(),
         shared: Default::default(),
     };
     let actions = Arc::new(Actions::inherited());
     let mut thread = Thread::new(Arc::new(process), actions, &state, mask, Role::Main);
     thread.ids = ids;
+    if let Some(fd) = config.filters_fd {
+        let filter = host::file_of(fd).ok().and_then(seccomp::taken_over);
+        // Without them the program would be freer than it may be.
+        thread.seccomp = Mode::Filtered(filter.ok_or(Error::Filters)?);
+    }
     Ok(thread)
 }
 

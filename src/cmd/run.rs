@@ -59,6 +59,7 @@ fn config(args: &RunArgs) -> Option<Config> {
     let program = if args.program_fd.is_some() { PathBuf::from(name) } else { find(name, args) };
     let mut config = Config::new(program, argv);
     config.program_fd = args.program_fd;
+    config.filters_fd = args.filters_fd;
     config.env = environment(args, config.env);
     config.sysroot = args.sysroot.clone();
     config.release = args.release.clone();

@@ -33,6 +33,7 @@ pub(crate) fn main(args: &ShellArgs) -> ExitCode {
         directory: None,
         argv0: None,
         program_fd: None,
+        filters_fd: None,
         release: None,
         ids: Vec::new(),
         stack: None,

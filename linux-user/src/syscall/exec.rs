@@ -16,6 +16,7 @@ use crate::host::{Errno, try_call};
 use crate::loader;
 use crate::own;
 use crate::script;
+use crate::seccomp;
 use crate::signal::host::{block_all, set_host_mask};
 use crate::thread::Thread;
 
@@ -100,7 +101,7 @@ fn execute(t: &mut Thread, request: &Request) -> Answer {
     let mut call = ExecCall::default();
     let args = argument_addresses(request.argv)?;
     let (target, name) = (translated(t, &request.path), request.name());
-    let mut handed_on = None;
+    let mut handed_on = Vec::new();
     let (dir, path, flags) = match examine(t, request, &target, &name)? {
         Program::Native => {
             call.argv = args;
@@ -109,8 +110,10 @@ fn execute(t: &mut Thread, request: &Request) -> Answer {
         }
         Program::Guest { file, before } => {
             let program = own::hand_on(file.as_raw_fd())?;
-            handed_on = Some(program);
-            guest_arguments(t, &mut call, program, &name, &before, &args);
+            handed_on.push(program);
+            let filters = t.seccomp.filter().map(|f| seccomp::hand_on(&f)).transpose()?;
+            handed_on.extend(filters);
+            guest_arguments(t, &mut call, (program, filters), &name, &before, &args);
             match t.process.own.exe {
                 Some(exe) => {
                     own::close_on_exec(exe, false);
@@ -134,7 +137,7 @@ fn execute(t: &mut Thread, request: &Request) -> Answer {
     if let Some(exe) = t.process.own.exe {
         own::close_on_exec(exe, true);
     }
-    if let Some(fd) = handed_on {
+    for fd in handed_on {
         _ = try_call(libc::SYS_close, &[fd as u64]);
     }
     t.exec = None;
@@ -216,7 +219,14 @@ fn check_executable(file: &File) -> Result<(), Errno> {
 }
 
 /// `jib OPTIONS --program-fd FD --argv0 NAME -- EXECFN ARGUMENTS`
-fn guest_arguments(t: &Thread, call: &mut ExecCall, fd: i32, name: &[u8], before: &[Vec<u8>], args: &[u64]) {
+fn guest_arguments(
+    t: &Thread,
+    call: &mut ExecCall,
+    (program, filters): (i32, Option<i32>),
+    name: &[u8],
+    before: &[Vec<u8>],
+    args: &[u64],
+) {
     call.argument(b"jib");
     for option in &t.process.reexec {
         call.argument(option.as_bytes());
@@ -226,7 +236,11 @@ fn guest_arguments(t: &Thread, call: &mut ExecCall, fd: i32, name: &[u8], before
         call.argument(ids.argument().as_bytes());
     }
     call.argument(b"--program-fd");
-    call.argument(fd.to_string().as_bytes());
+    call.argument(program.to_string().as_bytes());
+    if let Some(fd) = filters {
+        call.argument(b"--filters-fd");
+        call.argument(fd.to_string().as_bytes());
+    }
     call.argument(b"--argv0");
     match (before.first(), args.first()) {
         (Some(name), _) => call.argument(name),

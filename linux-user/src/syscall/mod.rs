@@ -9,6 +9,7 @@ pub(crate) mod ids;
 mod memory;
 mod path;
 mod procfs;
+mod seccomp;
 mod signal;
 mod strace;
 mod system;
@@ -21,6 +22,7 @@ pub(crate) use exec::ExecCall;
 use crate::host::{self, ERESTARTNOINTR, ERESTARTSYS, Errno};
 use crate::mem;
 use crate::run::Ended;
+use crate::seccomp::Mode;
 use crate::thread::Thread;
 
 /// Arguments of a system call: x0 to x5.
@@ -50,6 +52,14 @@ pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
     let s = &t.vcpu.state;
     let nr = s.x(8) as u32;
     let args: Args = std::array::from_fn(|i| s.x(i));
+    if let Some(mode) = t.process.filters.take(&mut t.filters_seen, &t.seccomp) {
+        t.seccomp = mode;
+    }
+    if !matches!(t.seccomp, Mode::Free)
+        && let Some(end) = seccomp::intercept(t, nr, &args)
+    {
+        return end;
+    }
     let Some(row) = table::find(nr) else {
         t.process.report_unknown(nr, "unknown");
         return finish(t, nr, &args, Errno(libc::ENOSYS).raw());

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Answer, Args, copy_in, copy_out};
+use super::{Answer, Args, copy_in, copy_out, seccomp};
 use crate::host::{self, Errno, try_call};
 use crate::thread::Thread;
 
@@ -114,8 +114,8 @@ pub(crate) fn prctl(t: &mut Thread, a: &Args) -> Answer {
         }
         PR_GET_TAGGED_ADDR_CTRL if a[1..5] == [0; 4] => Ok(t.tagged_addresses as i64),
         PR_SET_TAGGED_ADDR_CTRL | PR_GET_TAGGED_ADDR_CTRL => Err(Errno(libc::EINVAL)),
-        // A filter written for AArch64 numbers would kill the translator.
-        libc::PR_SET_SECCOMP => Err(Errno(libc::EINVAL)),
+        libc::PR_SET_SECCOMP => seccomp::set_by_prctl(t, a[1], a[2]),
+        libc::PR_GET_SECCOMP => Ok(t.seccomp.number()),
         // Would move the translator's own heap and stack marks.
         libc::PR_SET_MM => Err(Errno(libc::EPERM)),
         // Exists on x86 only.

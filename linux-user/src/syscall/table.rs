@@ -6,7 +6,7 @@
 use libc::*;
 
 use super::Action::{self, Call, Leave, Missing, Optional, Pass, Path};
-use super::{exec, file, ids, memory, path, signal, system, task, wait};
+use super::{exec, file, ids, memory, path, seccomp, signal, system, task, wait};
 
 /// One system call.
 pub(crate) struct Row {
@@ -144,7 +144,7 @@ rows! {
     94 exit_group "d" Leave(task::exit_group);
     95 waitid "ddpxp" Pass(SYS_waitid);
     96 set_tid_address "p" Call(task::set_tid_address);
-    97 unshare "x" Pass(SYS_unshare);
+    97 unshare "x" Call(task::unshare);
     98 futex "pddppd" Pass(SYS_futex);
     99 set_robust_list "pd" Pass(SYS_set_robust_list);
     100 get_robust_list "dpp" Pass(SYS_get_robust_list);
@@ -299,7 +299,7 @@ rows! {
     265 open_by_handle_at "dpx" Call(file::open_by_handle_at);
     266 clock_adjtime "dp" Pass(SYS_clock_adjtime);
     267 syncfs "d" Pass(SYS_syncfs);
-    268 setns "dx" Pass(SYS_setns);
+    268 setns "dx" Call(task::setns);
     269 sendmmsg "dpdx" Pass(SYS_sendmmsg);
     270 process_vm_readv "dpdpdx" Pass(SYS_process_vm_readv);
     271 process_vm_writev "dpdpdx" Pass(SYS_process_vm_writev);
@@ -308,7 +308,7 @@ rows! {
     274 sched_setattr "dpx" Pass(SYS_sched_setattr);
     275 sched_getattr "dpdx" Pass(SYS_sched_getattr);
     276 renameat2 "DsDsx" Pass(SYS_renameat2);
-    277 seccomp "dxp" Call(task::seccomp);
+    277 seccomp "dxp" Call(seccomp::seccomp);
     278 getrandom "pdx" Pass(SYS_getrandom);
     279 memfd_create "sx" Pass(SYS_memfd_create);
     280 bpf "dpd" Pass(SYS_bpf);
@@ -364,7 +364,7 @@ rows! {
     459 lsm_get_self_attr "dppx" Pass(459);
     460 lsm_set_self_attr "dpdx" Pass(460);
     461 lsm_list_modules "ppx" Pass(461);
-    462 mseal "pxx" Missing;
+    462 mseal "pxx" Pass(462);
 }
 
 #[cfg(test)]
