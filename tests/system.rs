@@ -55,3 +55,13 @@ fn code_that_changes() {
 fn processes() {
     check("system/process", "-O2 -static -w", 9);
 }
+
+#[test]
+fn programs_that_no_path_leads_to() {
+    check("system/reach", "-O2 -static -w", 0);
+}
+
+#[test]
+fn filters_of_system_calls() {
+    check("system/seccomp", "-O2 -static -w", 0);
+}
