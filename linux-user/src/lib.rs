@@ -30,6 +30,7 @@ mod start;
 mod syscall;
 #[allow(unsafe_code, reason = "fork, and clone with shared memory")]
 mod thread;
+mod vdso;
 mod vma;
 
 use std::ffi::OsString;

@@ -13,6 +13,7 @@ use crate::host;
 use crate::own::OwnFds;
 use crate::seccomp;
 use crate::space::{AddressSpace, Changed};
+use crate::vdso::Vdso;
 
 /// Called with the translator's counters when the process ends in a way that `run` cannot report.
 pub type AtExit = Arc<dyn Fn(&Stats) + Send + Sync>;
@@ -23,8 +24,8 @@ pub(crate) struct Process {
     pub translator: Arc<Translator<A64>>,
     /// Memory.
     pub space: Arc<AddressSpace>,
-    /// Address of the signal return trampoline.
-    pub trampoline: u64,
+    /// Clocks, and the signal return.
+    pub vdso: Vdso,
     /// What `/proc/self` tells of us.
     pub facts: Facts,
     /// Where absolute paths are looked up first.

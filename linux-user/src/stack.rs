@@ -17,6 +17,8 @@ use crate::vma::Kind;
 
 /// Bytes of `AT_MINSIGSTKSZ`: Linux's own figure for a processor without SVE.
 pub(crate) const MINSIGSTKSZ: u64 = 5120;
+/// `AT_SYSINFO_EHDR`
+const AT_SYSINFO_EHDR: u64 = 33;
 /// `AT_MINSIGSTKSZ`
 const AT_MINSIGSTKSZ: u64 = 51;
 
@@ -41,6 +43,8 @@ pub(crate) struct Contents<'a> {
     pub program: &'a OsStr,
     /// Who the program is.
     pub ids: Option<Ids>,
+    /// Address of the vDSO.
+    pub vdso: u64,
     /// Where the program is.
     pub loaded: Loaded,
 }
@@ -93,10 +97,11 @@ fn map(space: &AddressSpace, size: u64, exec: bool) -> Result<(u64, u64), Error>
     Ok((base + guard, base + guard + size))
 }
 
-fn auxv(c: &Contents<'_>, execfn: u64, platform: u64, random: u64) -> [[u64; 2]; 20] {
+fn auxv(c: &Contents<'_>, execfn: u64, platform: u64, random: u64) -> [[u64; 2]; 21] {
     let l = &c.loaded;
     let [uid, euid, gid, egid] = ids::of_program(c.ids);
     [
+        [AT_SYSINFO_EHDR, c.vdso],
         [libc::AT_PHDR, l.phdr],
         [libc::AT_PHENT, 56],
         [libc::AT_PHNUM, l.phnum as u64],

@@ -14,7 +14,6 @@ use crate::elf::{self, PAGE};
 use crate::error::Error;
 use crate::host;
 use crate::loader::{self, Program};
-use crate::mem;
 use crate::own::{self, OwnFds};
 use crate::process::{Facts, Process, in_sysroot, joined};
 use crate::runtime::Code;
@@ -22,17 +21,15 @@ use crate::script::{self, InterpreterLine};
 use crate::seccomp::{self, Mode};
 use crate::signal::action::Actions;
 use crate::signal::host::{Context, HandlerStack, block_all, install_fault_handlers, set_host_mask};
-use crate::space::{AddressSpace, Mmap};
+use crate::space::AddressSpace;
 use crate::stack::{self, Contents};
 use crate::syscall::ids::Ids;
 use crate::thread::{Role, Thread};
-use crate::vma::Kind;
+use crate::vdso::Vdso;
 use crate::{Config, Outcome};
 
 /// Where Debian's cross libraries are: the sysroot of last resort.
 const CROSS_SYSROOT: &str = "/usr/aarch64-linux-gnu";
-/// `mov x8, #139; svc #0`: what a signal handler returns to.
-const TRAMPOLINE: [u32; 2] = [0xd280_1168, 0xd400_0001];
 
 /// What is to be run after scripts and sysroot have had their say.
 struct Target {
@@ -71,7 +68,15 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
     let loaded = target.program.load(target.interpreter.as_ref(), &space)?;
     let stack_size = config.stack_size.clamp(64 << 10, 1 << 40).next_multiple_of(PAGE);
     let ids = config.ids.map(Ids::from_array);
-    let contents = Contents { argv: &target.argv, env: &config.env, program: target.path.as_os_str(), ids, loaded };
+    let vdso = Vdso::map(&space)?;
+    let contents = Contents {
+        argv: &target.argv,
+        env: &config.env,
+        program: target.path.as_os_str(),
+        ids,
+        vdso: vdso.base,
+        loaded,
+    };
     let stack = stack::build(&space, stack_size, &contents)?;
     let mut state = State::default();
     state.set_x(31, stack.sp);
@@ -85,7 +90,7 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
     };
     let disclosed = disclose(&stack.places, &stack.auxv);
     let process = Process {
-        trampoline: map_trampoline(&space)?,
+        vdso,
         translator,
         space,
         facts: Facts { disclosed, cmdline: joined(&target.argv), environ: joined(&config.env), auxv: stack.auxv },
@@ -176,25 +181,6 @@ fn open_interpreter(
         Some(there) if sysroot.is_none() => Ok((Program::open(&there)?, Some(cross))),
         _ => Err(Error::NoInterpreter { path: program.into(), interpreter: name.into() }),
     }
-}
-
-/// Maps the page that signal handlers return to.
-fn map_trampoline(space: &AddressSpace) -> Result<u64, Error> {
-    let failed = |e: host::Errno| Error::Map { what: "the signal trampoline".into(), errno: e.0 };
-    let m = Mmap {
-        addr: 0,
-        len: PAGE,
-        prot: libc::PROT_READ | libc::PROT_WRITE,
-        flags: libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        fd: -1,
-        offset: 0,
-        kind: Kind::Vdso,
-    };
-    let at = space.mmap(m).map_err(failed)?.value;
-    let code: Vec<u8> = TRAMPOLINE.iter().flat_map(|w| w.to_le_bytes()).collect();
-    mem::write(at, &code).map_err(|_| failed(host::Errno(libc::ENOMEM)))?;
-    space.mprotect(at, PAGE, libc::PROT_READ | libc::PROT_EXEC).map_err(failed)?;
-    Ok(at)
 }
 
 /// Names the process after the guest program, as `execve` does.

@@ -101,6 +101,7 @@ fn maps_line(out: &mut String, start: u64, end: u64, vma: Vma, rest: &str, skipp
         Kind::Heap => "[heap]",
         Kind::Stack => "[stack]",
         Kind::Vdso => "[vdso]",
+        Kind::Vvar => "[vvar]",
     };
     let head = format!("{start:08x}-{end:08x} {r}{w}{x}{s} {offset:08x} {device} {inode} ");
     // Names begin in column 74, as the kernel aligns them.

@@ -27,14 +27,46 @@ pub(crate) fn uname(t: &mut Thread, a: &Args) -> Answer {
     Ok(0)
 }
 
-/// The host's vDSO answers this one without entering the kernel.
-pub(crate) fn clock_gettime(_: &mut Thread, a: &Args) -> Answer {
+/// The host's vDSO answers this one without entering the kernel. The guest's asks for real time when it no longer
+/// knows how the clocks differ.
+pub(crate) fn clock_gettime(t: &mut Thread, a: &Args) -> Answer {
+    if a[0] as i32 == libc::CLOCK_REALTIME {
+        t.process.vdso.refresh();
+    }
     let (seconds, nanoseconds) = host::clock(a[0] as i32)?;
     let mut b = [0; 16];
     b[..8].copy_from_slice(&seconds.to_le_bytes());
     b[8..].copy_from_slice(&nanoseconds.to_le_bytes());
     copy_out(a[1], &b)?;
     Ok(0)
+}
+
+pub(crate) fn gettimeofday(t: &mut Thread, a: &Args) -> Answer {
+    t.process.vdso.refresh();
+    Ok(t.pass(libc::SYS_gettimeofday, *a))
+}
+
+/// Makes a call that may set the real-time clock.
+fn set_clock(t: &mut Thread, nr: i64, a: &Args) -> Answer {
+    let result = t.pass(nr, *a);
+    t.process.vdso.distrust();
+    Ok(result)
+}
+
+pub(crate) fn clock_settime(t: &mut Thread, a: &Args) -> Answer {
+    set_clock(t, libc::SYS_clock_settime, a)
+}
+
+pub(crate) fn settimeofday(t: &mut Thread, a: &Args) -> Answer {
+    set_clock(t, libc::SYS_settimeofday, a)
+}
+
+pub(crate) fn adjtimex(t: &mut Thread, a: &Args) -> Answer {
+    set_clock(t, libc::SYS_adjtimex, a)
+}
+
+pub(crate) fn clock_adjtime(t: &mut Thread, a: &Args) -> Answer {
+    set_clock(t, libc::SYS_clock_adjtime, a)
 }
 
 /// Limits that would restrict the translator's own memory: remembered only.

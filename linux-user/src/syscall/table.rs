@@ -159,7 +159,7 @@ rows! {
     109 timer_getoverrun "d" Pass(SYS_timer_getoverrun);
     110 timer_settime "dxpp" Pass(SYS_timer_settime);
     111 timer_delete "d" Pass(SYS_timer_delete);
-    112 clock_settime "dp" Pass(SYS_clock_settime);
+    112 clock_settime "dp" Call(system::clock_settime);
     113 clock_gettime "dp" Call(system::clock_gettime);
     114 clock_getres "dp" Pass(SYS_clock_getres);
     115 clock_nanosleep "dxpp" Pass(SYS_clock_nanosleep);
@@ -216,9 +216,9 @@ rows! {
     166 umask "o" Pass(SYS_umask);
     167 prctl "dxxxx" Call(system::prctl);
     168 getcpu "ppp" Pass(SYS_getcpu);
-    169 gettimeofday "pp" Pass(SYS_gettimeofday);
-    170 settimeofday "pp" Pass(SYS_settimeofday);
-    171 adjtimex "p" Pass(SYS_adjtimex);
+    169 gettimeofday "pp" Call(system::gettimeofday);
+    170 settimeofday "pp" Call(system::settimeofday);
+    171 adjtimex "p" Call(system::adjtimex);
     172 getpid "" Pass(SYS_getpid);
     173 getppid "" Pass(SYS_getppid);
     174 getuid "" Call(ids::getuid);
@@ -297,7 +297,7 @@ rows! {
     263 fanotify_mark "dxxDs" Pass(SYS_fanotify_mark);
     264 name_to_handle_at "Dsppx" Pass(SYS_name_to_handle_at);
     265 open_by_handle_at "dpx" Call(file::open_by_handle_at);
-    266 clock_adjtime "dp" Pass(SYS_clock_adjtime);
+    266 clock_adjtime "dp" Call(system::clock_adjtime);
     267 syncfs "d" Pass(SYS_syncfs);
     268 setns "dx" Call(task::setns);
     269 sendmmsg "dpdx" Pass(SYS_sendmmsg);
