@@ -80,3 +80,8 @@ fn clocks_need_no_system_call() {
     // 40,000 readings, half of them by the kernel on purpose, and one for each millisecond.
     assert!((20_000..30_000).contains(&calls), "{calls} calls");
 }
+
+#[test]
+fn rings_of_requests() {
+    check("system/uring", "-O2 -static", 0);
+}

@@ -260,7 +260,9 @@ impl<G: Guest> Translator<G> {
                 let _pass = self.gate.pass();
                 lock(&self.worker).take()
             };
-            old.map(Worker::stop);
+            if let Some(old) = old {
+                old.stop();
+            }
             let _pass = self.gate.pass();
             let worker = lock(&self.worker);
             if worker.is_none() {

@@ -13,6 +13,7 @@ use crate::host;
 use crate::own::OwnFds;
 use crate::seccomp;
 use crate::space::{AddressSpace, Changed};
+use crate::syscall::uring::Rings;
 use crate::vdso::Vdso;
 
 /// Called with the translator's counters when the process ends in a way that `run` cannot report.
@@ -66,6 +67,8 @@ pub(crate) struct Facts {
 pub(crate) struct Shared {
     /// Limits that are remembered, not applied: they would hit the translator.
     pub limits: [Option<[u64; 2]>; 16],
+    /// io_uring rings.
+    pub rings: Rings,
     /// System call numbers that were reported as unsupported.
     reported: BTreeSet<u32>,
 }

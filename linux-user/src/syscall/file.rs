@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use super::ids::Ids;
-use super::{Answer, Args, copy_in, copy_out, path};
+use super::{Answer, Args, copy_in, copy_out, path, uring};
 use crate::host::{Errno, try_call};
 use crate::thread::Thread;
 
@@ -28,11 +28,38 @@ pub(crate) fn close(t: &mut Thread, a: &Args) -> Answer {
     if t.process.own.holds(a[0] as i32) {
         return Err(Errno(libc::EBADF));
     }
+    forget_rings(t, a[0] as i32..=a[0] as i32);
     Ok(t.pass(libc::SYS_close, *a))
+}
+
+/// What we know of rings goes with their descriptors.
+fn forget_rings(t: &Thread, fds: std::ops::RangeInclusive<i32>) {
+    let mut shared = t.process.lock();
+    if !shared.rings.is_empty() {
+        uring::forget(&mut shared.rings, fds);
+    }
+}
+
+/// `dup3`, which closes what it replaces; ours it does not see.
+pub(crate) fn dup3(t: &mut Thread, a: &Args) -> Answer {
+    if t.process.own.holds(a[1] as i32) || t.process.own.holds(a[0] as i32) {
+        return Err(Errno(libc::EBADF));
+    }
+    let mut args = *a;
+    args[2] = swap_open_flags(a[2]);
+    let result = t.pass(libc::SYS_dup3, args);
+    if result >= 0 {
+        forget_rings(t, a[1] as i32..=a[1] as i32);
+    }
+    Ok(result)
 }
 
 pub(crate) fn close_range(t: &mut Thread, a: &Args) -> Answer {
     let (first, last, flags) = (a[0] as u32 as u64, a[1] as u32 as u64, a[2]);
+    const CLOEXEC: u64 = 4;
+    if flags & CLOEXEC == 0 && first <= last {
+        forget_rings(t, first.min(i32::MAX as u64) as i32..=last.min(i32::MAX as u64) as i32);
+    }
     let mut own: Vec<u64> = t.process.own.all().map(|fd| fd as u64).filter(|fd| (first..=last).contains(fd)).collect();
     if own.is_empty() {
         return Ok(t.pass(libc::SYS_close_range, *a));

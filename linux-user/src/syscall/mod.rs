@@ -15,6 +15,7 @@ mod strace;
 mod system;
 mod table;
 mod task;
+pub(crate) mod uring;
 mod wait;
 
 pub(crate) use exec::ExecCall;

@@ -6,7 +6,7 @@
 use libc::*;
 
 use super::Action::{self, Call, Leave, Missing, Optional, Pass, Path};
-use super::{exec, file, ids, memory, path, seccomp, signal, system, task, wait};
+use super::{exec, file, ids, memory, path, seccomp, signal, system, task, uring, wait};
 
 /// One system call.
 pub(crate) struct Row {
@@ -71,7 +71,7 @@ rows! {
     21 epoll_ctl "dddp" Call(wait::epoll_ctl);
     22 epoll_pwait "dpddpd" Call(wait::epoll_pwait);
     23 dup "d" Pass(SYS_dup);
-    24 dup3 "ddx" Pass(SYS_dup3);
+    24 dup3 "ddx" Call(file::dup3);
     25 fcntl "ddx" Call(file::fcntl);
     26 inotify_init1 "x" Pass(SYS_inotify_init1);
     27 inotify_add_watch "dsx" Path(SYS_inotify_add_watch, 1);
@@ -327,9 +327,9 @@ rows! {
     293 rseq "pdxx" Optional;
     294 kexec_file_load "dddsx" Pass(SYS_kexec_file_load);
     424 pidfd_send_signal "ddpx" Pass(424);
-    425 io_uring_setup "dp" Missing;
-    426 io_uring_enter "dddxpd" Missing;
-    427 io_uring_register "ddpd" Missing;
+    425 io_uring_setup "dp" Call(uring::setup);
+    426 io_uring_enter "dddxpd" Call(uring::enter);
+    427 io_uring_register "ddpd" Call(uring::register);
     428 open_tree "Dsx" Pass(428);
     429 move_mount "DsDsx" Pass(429);
     430 fsopen "sx" Pass(430);
