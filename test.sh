@@ -2,6 +2,9 @@
 # Passes all of jib's checks: format, lints, documentation, tests. Installs the Debian packages that
 # the tests compare with or build guests by, and says so. Guest programs are fetched by the tests
 # themselves, through apt-get, npm and pip, and cached under ~/.cache/jib-tests.
+#
+# ./test.sh --heavy [NAME...] runs the second tier instead: a whole Debian arm64 userland, made from packages and
+# put to use (tests/heavy.rs). It takes hours.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -34,6 +37,11 @@ step() {
   echo "== $*"
   "$@"
 }
+if [ "${1-}" = --heavy ]; then
+  shift
+  step cargo test --release --locked --test heavy -- --ignored --nocapture "$@"
+  exit
+fi
 # One profile for everything: the code generator is compiled once.
 step cargo fmt --all --check
 step cargo clippy --release --workspace --all-targets --locked -- -D warnings

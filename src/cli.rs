@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jib_linux_user::BinfmtStart;
 use jib_machine::devices::gic::Version;
 use jib_machine::launch::options::{DiskSpec, Options, PortForward, parse_memory};
 
-use crate::report;
+use crate::cmd::binfmt;
+use crate::{qemu, report};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,6 +22,7 @@ Examples:
   jib run --strace ./app               log system calls
   jib run --engine interp ./app        interpreter only
   jib run --stats ./app                what the translator did, at the end
+  jib shell ./root                     a shell in an arm64 root folder as / (`jib shell --help`)
   jib boot                             start Debian's arm64 kernel to a shell (`jib boot --help`)
   jib run --emit opt,asm ./app         at the end, the hottest code: IR and x86-64
   jib translate ./app main             a function: A64, IR, optimised IR, CLIF, x86-64
@@ -27,6 +30,29 @@ Examples:
 
 The exit status is the program's; if a signal killed it, jib dies of that signal, too. 126: cannot be run,
 127: not found, 2: wrong usage, 70: a bug of jib's.";
+
+const BINFMT_HELP: &str = "\
+Flags of an entry:
+  P  the program sees the name that it was called by, not its path
+  O  the kernel opens the program: one that may be executed but not read runs, too
+  C  set-user-id programs get their rights (sudo, su, ping); jib then runs with those rights
+  F  the kernel keeps jib open: it also works in containers and chroots, where its path does not exist
+
+Children of what jib runs need no entry. Docker, Podman and buildx use the host's entry: with F, nothing has to
+be put into an image. systemd makes the entries in /etc/binfmt.d anew at boot (--boot writes one);
+`systemctl restart systemd-binfmt` does so at once. Of two entries for AArch64, the one made last counts.";
+
+const SHELL_EXAMPLES: &str = "\
+Examples:
+  jib shell ./root                                a shell with ./root as /
+  jib shell ./root -- gcc --version               one command
+  jib shell --debian ./root                       make ./root of the host's Debian release, then a shell
+  jib shell --debian=bookworm --include=gcc,git ./root -- true
+  jib shell --bare --bind /data:/mnt ./root       neither home nor /tmp of the host, but /data
+
+No rights are needed: user and group 0 inside are you outside. With subordinate ids for you in /etc/subuid and
+/etc/subgid (packages `uidmap`), the others are those; without, files given to others stay yours and becoming
+another user is pretended, as fakeroot does. As root, the ids are the real ones.";
 
 const BOOT_EXAMPLES: &str = "\
 Examples:
@@ -53,6 +79,14 @@ pub(crate) enum Command {
     /// Run an AArch64 Linux program
     #[command(after_help = EXAMPLES)]
     Run(RunArgs),
+    /// Run a command, or a shell, in an arm64 root folder as `/`
+    #[command(after_help = SHELL_EXAMPLES)]
+    Shell(ShellArgs),
+    /// Let the kernel start AArch64 programs by jib, for every process of the system
+    #[command(after_help = BINFMT_HELP)]
+    Binfmt(BinfmtArgs),
+    /// Tell what of this system matters to jib
+    Doctor(DoctorArgs),
     /// Start an ARM64 Linux kernel, or another system, on a virtual board
     #[command(after_help = BOOT_EXAMPLES)]
     Boot(BootArgs),
@@ -70,7 +104,7 @@ pub(crate) enum Engine {
 }
 
 /// Settings of the translator.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct EngineArgs {
     /// Which executors to use
     #[arg(long, value_enum, default_value = "jit")]
@@ -144,6 +178,11 @@ pub(crate) struct RunArgs {
     /// Look absolute paths up under ROOT first
     #[arg(short = 'L', long, value_name = "ROOT")]
     pub(crate) sysroot: Option<PathBuf>,
+    /// Make ROOT the program's `/`, with /proc, /dev, /sys, the home and the current folder in it
+    #[arg(long, value_name = "ROOT", conflicts_with = "sysroot")]
+    pub(crate) root: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) inside: RootArgs,
     /// Set an environment variable of the program
     #[arg(short = 'E', long = "env", value_name = "VAR=VALUE", value_parser = assignment)]
     pub(crate) env: Vec<(OsString, OsString)>,
@@ -156,6 +195,18 @@ pub(crate) struct RunArgs {
     /// The name that the program sees as its own, argument zero
     #[arg(long, value_name = "NAME")]
     pub(crate) argv0: Option<OsString>,
+    /// The kernel release that the program sees
+    #[arg(long, value_name = "NAME")]
+    pub(crate) release: Option<OsString>,
+    /// The program is this open file; PROG is only its name
+    #[arg(long, value_name = "FD", hide = true)]
+    pub(crate) program_fd: Option<i32>,
+    /// Begin with the system call filters in this open file
+    #[arg(long, value_name = "FD", hide = true)]
+    pub(crate) filters_fd: Option<i32>,
+    /// Pretend to have these ids: user and group, each real, effective, saved, file system
+    #[arg(long, value_name = "ID,...", hide = true, value_delimiter = ',', num_args = 1)]
+    pub(crate) ids: Vec<u32>,
     /// Size of the main thread's stack in KiB
     #[arg(short = 's', long, value_name = "KIB", value_parser = clap::value_parser!(u64).range(64..=1 << 30))]
     pub(crate) stack: Option<u64>,
@@ -197,6 +248,86 @@ impl EmitArgs {
     pub(crate) fn is_wanted(&self) -> bool {
         !self.emit.is_empty() || self.emit_hot.is_some()
     }
+}
+
+/// How a root folder becomes `/`.
+#[derive(Args, Clone)]
+pub(crate) struct RootArgs {
+    /// Also show a file or folder of the host inside
+    #[arg(long = "bind", value_name = "HOST[:INSIDE]", value_parser = bind)]
+    pub(crate) binds: Vec<(PathBuf, PathBuf)>,
+    /// Do not show the home, the current folder and /tmp of the host
+    #[arg(long)]
+    pub(crate) bare: bool,
+    /// Be oneself inside, rather than root
+    #[arg(long)]
+    pub(crate) as_user: bool,
+}
+
+/// `jib binfmt`
+#[derive(Args)]
+pub(crate) struct BinfmtArgs {
+    #[command(subcommand)]
+    pub(crate) action: BinfmtAction,
+}
+
+/// What to do with the kernel's entry.
+#[derive(Subcommand)]
+pub(crate) enum BinfmtAction {
+    /// Make the entry, in place of an older one of jib's
+    Install {
+        /// Flags of the entry, explained below
+        #[arg(long, default_value = "POCF", value_parser = binfmt::flags)]
+        flags: String,
+        /// Make it anew at each boot, too, by systemd-binfmt
+        #[arg(long)]
+        boot: bool,
+        /// The program to start instead of this one
+        #[arg(long, value_name = "FILE")]
+        interpreter: Option<PathBuf>,
+    },
+    /// Remove the entry, now and for the next boot
+    Remove,
+    /// List the entries for AArch64 programs; fails unless jib's is in force
+    Status,
+}
+
+/// `jib doctor`
+#[derive(Args)]
+pub(crate) struct DoctorArgs {
+    /// Only try to make namespaces
+    #[arg(long, hide = true)]
+    pub(crate) try_namespaces: bool,
+}
+
+/// `jib shell`
+#[derive(Args)]
+pub(crate) struct ShellArgs {
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) root: RootArgs,
+    /// Make the folder first, of Debian's packages: the host's release, or the one named
+    #[arg(long, value_name = "RELEASE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) debian: Option<String>,
+    /// With --debian: more packages
+    #[arg(long, value_name = "PACKAGE,...", value_delimiter = ',', requires = "debian")]
+    pub(crate) include: Vec<String>,
+    /// Set an environment variable
+    #[arg(short = 'E', long = "env", value_name = "VAR=VALUE", value_parser = assignment)]
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// Log every system call to standard error
+    #[arg(long)]
+    pub(crate) strace: bool,
+    /// Tell what is left out, and what is not supported when a program meets it
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// The root folder of an arm64 system
+    #[arg(value_name = "ROOT")]
+    pub(crate) folder: PathBuf,
+    /// Run this instead of a shell; its exit code is jib's
+    #[arg(last = true, value_name = "CMD [ARGS]")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// A stage of translation.
@@ -309,7 +440,8 @@ impl BootArgs {
 
 /// Parses the command line; on `Err` everything has been said and this is the exit code.
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, ExitCode> {
-    match Cli::try_parse_from(with_verb(args.collect())) {
+    let args = translated(args.collect())?;
+    match Cli::try_parse_from(args) {
         Ok(cli) => Ok(cli.command),
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // Nobody is left to tell if standard output is gone.
@@ -320,9 +452,56 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Exi
     }
 }
 
+/// The arguments as `jib VERB ...`, whoever put them together: a user, the kernel for a binfmt entry, or
+/// somebody who means `qemu-aarch64`.
+fn translated(args: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
+    let as_qemu = args.first().is_some_and(|name| qemu::is_meant(name));
+    match (jib_linux_user::binfmt_start(), as_qemu) {
+        (Some(start), _) => Ok(started_by_kernel(args, &start, as_qemu)),
+        (None, true) => {
+            let mut args = args.into_iter();
+            let name = args.next();
+            match qemu::parse(args.collect(), |name| std::env::var_os(name)) {
+                Ok(request) => {
+                    let verb = name.into_iter().chain(["run".into()]).chain(request.options);
+                    Ok(verb.chain(["--".into()]).chain(request.command).collect())
+                }
+                Err(qemu::Other::Say(text)) => {
+                    println!("{text}");
+                    Err(ExitCode::SUCCESS)
+                }
+                Err(qemu::Other::Refuse(why)) => Err(report::fail(report::USAGE, why)),
+            }
+        }
+        (None, false) => Ok(with_verb(args)),
+    }
+}
+
+/// `jib PATH [NAME] ARGS`, as the kernel starts it. No argument is an option; the variables of `qemu-aarch64`
+/// count under its name, unless the program has more rights than its caller.
+fn started_by_kernel(args: Vec<OsString>, start: &BinfmtStart, as_qemu: bool) -> Vec<OsString> {
+    let mut args = args.into_iter();
+    let mut out: Vec<OsString> = args.next().into_iter().chain(["run".into()]).collect();
+    let path = args.next().unwrap_or_default();
+    if as_qemu && !start.secure {
+        let variables = qemu::parse(vec!["--".into(), path.clone()], |name| std::env::var_os(name));
+        out.extend(variables.map(|request| request.options).unwrap_or_default());
+    }
+    if let Some(fd) = start.program {
+        out.extend(["--program-fd".into(), fd.to_string().into()]);
+    }
+    if start.keeps_name {
+        out.extend(["--argv0".into(), args.next().unwrap_or_default()]);
+    }
+    out.extend(["--".into(), path]);
+    out.extend(args);
+    out
+}
+
 /// `jib PROG` means `jib run PROG`.
 fn with_verb(mut args: Vec<OsString>) -> Vec<OsString> {
-    const OWN: [&str; 7] = ["run", "boot", "translate", "-h", "--help", "-V", "--version"];
+    const OWN: [&str; 10] =
+        ["run", "shell", "binfmt", "doctor", "boot", "translate", "-h", "--help", "-V", "--version"];
     if args.get(1).is_some_and(|first| !OWN.iter().any(|own| first == OsStr::new(own))) {
         args.insert(1, "run".into());
     }
@@ -345,6 +524,14 @@ fn assignment(text: &str) -> Result<(OsString, OsString), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err("needs the form VAR=VALUE".into()),
     }
+}
+
+/// `HOST[:INSIDE]`, both absolute in the end.
+fn bind(text: &str) -> Result<(PathBuf, PathBuf), String> {
+    let (from, to) = text.split_once(':').unwrap_or((text, text));
+    let from = std::path::absolute(from).map_err(|e| e.to_string())?;
+    let to = std::path::absolute(to).map_err(|e| e.to_string())?;
+    Ok((from, to))
 }
 
 /// The addresses of `ADDR` or `ADDR..ADDR`; `None` if it is neither.

@@ -6,6 +6,7 @@
 
 mod cli;
 mod cmd;
+mod qemu;
 mod report;
 
 use std::process::ExitCode;
@@ -14,6 +15,9 @@ fn main() -> ExitCode {
     report::on_panic();
     match cli::parse(std::env::args_os()) {
         Ok(cli::Command::Run(args)) => cmd::run::main(&args),
+        Ok(cli::Command::Shell(args)) => cmd::shell::main(&args),
+        Ok(cli::Command::Binfmt(args)) => cmd::binfmt::main(&args),
+        Ok(cli::Command::Doctor(args)) => cmd::doctor::main(&args),
         Ok(cli::Command::Boot(args)) => cmd::boot::main(&args),
         Ok(cli::Command::Translate(args)) => cmd::translate::main(&args),
         Err(code) => code,

@@ -60,3 +60,33 @@ fn code_that_changes() {
 fn processes() {
     check("system/process", "-O2 -static -w", 9);
 }
+
+#[test]
+fn programs_that_no_path_leads_to() {
+    check("system/reach", "-O2 -static -w", 0);
+}
+
+#[test]
+fn filters_of_system_calls() {
+    check("system/seccomp", "-O2 -static -w", 0);
+}
+
+#[test]
+fn clocks_agree() {
+    check("system/clocks", "-O2 -static", 0);
+    check("system/clocks", "-O2", 0);
+}
+
+#[test]
+fn clocks_need_no_system_call() {
+    let exe = guest::compile(&tools::root().join("tests/guest/system/clocks.c"), "-O2");
+    let run = program::run(&mut program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), &["--strace"], &exe), LIMIT);
+    let calls = run.errors().lines().filter(|l| l.contains(" clock_gettime(") || l.contains(" gettimeofday(")).count();
+    // 40,000 readings, half of them by the kernel on purpose, and one for each millisecond.
+    assert!((20_000..30_000).contains(&calls), "{calls} calls");
+}
+
+#[test]
+fn rings_of_requests() {
+    check("system/uring", "-O2 -static", 0);
+}

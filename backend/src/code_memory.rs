@@ -40,7 +40,6 @@ struct Header {
 
 /// The arena.
 pub(crate) struct CodeMemory {
-    fd: OwnedFd,
     rw: NonNull<u8>,
     rx: NonNull<u8>,
     len: usize,
@@ -81,7 +80,8 @@ impl CodeMemory {
         let rx = map(&fd, len, libc::PROT_READ | libc::PROT_EXEC, None)?;
         // SAFETY: zero is a valid atomic integer. (Untouched parts of the map stay without memory.)
         let map = unsafe { Box::<[AtomicU32]>::new_zeroed_slice(len / GRANULE).assume_init() };
-        Ok(CodeMemory { fd, rw, rx, len, map, segment: 0, next: 0, sealed: 0, used: 0 })
+        // The mappings keep the file; its descriptor would be in the guest's way.
+        Ok(CodeMemory { rw, rx, len, map, segment: 0, next: 0, sealed: 0, used: 0 })
     }
 
     /// The part of the arena that the signal handler reads.
@@ -167,7 +167,6 @@ impl CodeMemory {
     pub(crate) fn replace(&mut self, fd: OwnedFd) -> io::Result<()> {
         map(&fd, self.len, libc::PROT_READ | libc::PROT_WRITE, Some(self.rw))?;
         map(&fd, self.len, libc::PROT_READ | libc::PROT_EXEC, Some(self.rx))?;
-        self.fd = fd;
         Ok(())
     }
 }

@@ -361,6 +361,26 @@ impl<G: Guest> Translator<G> {
         Ok(region)
     }
 
+    /// Calls `f` while the translator has no thread of its own, for what the host allows to processes of one
+    /// thread only. One is made again when there is work for it. `f` must not run guest code.
+    pub fn without_worker<T>(&self, f: impl FnOnce() -> T) -> T {
+        loop {
+            // Not past the gate while we wait: the worker may have to go through it.
+            let old = {
+                let _pass = self.gate.pass();
+                lock(&self.worker).take()
+            };
+            if let Some(old) = old {
+                old.stop();
+            }
+            let _pass = self.gate.pass();
+            let worker = lock(&self.worker);
+            if worker.is_none() {
+                return f();
+            }
+        }
+    }
+
     /// Stops all work on shared data, so that a fork finds it consistent. The calling thread must go on to fork and
     /// to one of the two functions below, without using the translator in between.
     pub fn before_fork(&self) {

@@ -15,6 +15,8 @@ use goblin::elf::program_header::{self as ph, ProgramHeader};
 pub(crate) const PAGE: u64 = 4096;
 /// End of the address space that the host gives to processes.
 pub(crate) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+/// Bytes of a file that hold its headers as linkers lay it out.
+pub(crate) const USUAL_HEAD: usize = 4096;
 /// Most bytes of a file that are looked at for its headers.
 pub(crate) const MAX_HEAD: usize = 1 << 20;
 
@@ -60,6 +62,14 @@ impl Image {
         let first = self.segments.first().map_or(0, |s| s.addr & !(PAGE - 1));
         let last = self.segments.last().map_or(0, |s| page_up(s.addr + s.memory));
         first..last
+    }
+
+    /// From the first executable byte to the last, when loaded with `bias`.
+    pub(crate) fn code(&self, bias: u64) -> (u64, u64) {
+        let code = || self.segments.iter().filter(|s| s.prot & libc::PROT_EXEC != 0);
+        let (first, last) = (code().next(), code().next_back());
+        let place = |v: Option<u64>| v.unwrap_or(self.entry).wrapping_add(bias);
+        (place(first.map(|s| s.addr)), place(last.map(|s| s.addr + s.memory)))
     }
 }
 

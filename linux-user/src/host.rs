@@ -173,6 +173,24 @@ pub(crate) fn auxval(key: u64) -> u64 {
     unsafe { libc::getauxval(key) }
 }
 
+/// The name under which the kernel started us: `AT_EXECFN`.
+pub(crate) fn started_as() -> Vec<u8> {
+    let at = auxval(libc::AT_EXECFN);
+    if at == 0 {
+        return Vec::new();
+    }
+    // SAFETY: the kernel put a string there when the process began, and nobody changes it.
+    unsafe { std::ffi::CStr::from_ptr(at as *const libc::c_char) }.to_bytes().to_vec()
+}
+
+/// The open file behind a descriptor that somebody handed on to us, and that is ours from now on.
+pub(crate) fn file_of(fd: i32) -> Result<std::fs::File, Errno> {
+    use std::os::fd::FromRawFd;
+    try_call(libc::SYS_fcntl, &[fd as u64, libc::F_GETFD as u64])?;
+    // SAFETY: the descriptor is open, and whoever named it to us has given it away.
+    Ok(unsafe { std::fs::File::from_raw_fd(fd) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

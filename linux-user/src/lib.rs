@@ -8,6 +8,7 @@
 //! `signal/host.rs` (host signal handlers) and `thread.rs` (birth and end of threads) only.
 #![deny(unsafe_code)]
 
+mod disclose;
 mod elf;
 mod error;
 #[allow(unsafe_code, reason = "raw system calls")]
@@ -15,10 +16,13 @@ mod host;
 mod loader;
 #[allow(unsafe_code, reason = "guest memory access that may fault")]
 mod mem;
+mod own;
 mod process;
+pub mod root;
 mod run;
 mod runtime;
 mod script;
+mod seccomp;
 mod signal;
 mod space;
 mod stack;
@@ -26,6 +30,7 @@ mod start;
 mod syscall;
 #[allow(unsafe_code, reason = "fork, and clone with shared memory")]
 mod thread;
+mod vdso;
 mod vma;
 
 use std::ffi::OsString;
@@ -40,12 +45,20 @@ pub use process::AtExit;
 pub struct Config {
     /// The program file.
     pub program: PathBuf,
+    /// The program file, already open: `program` is then only the name under which it was started.
+    pub program_fd: Option<i32>,
     /// Its arguments, the first being its name.
     pub argv: Vec<OsString>,
     /// Its environment, as `NAME=value`.
     pub env: Vec<OsString>,
     /// Where absolute paths are looked up first: a directory with an AArch64 system's files.
     pub sysroot: Option<PathBuf>,
+    /// An open file with system call filters to go on with.
+    pub filters_fd: Option<i32>,
+    /// The kernel release that `uname` tells, if not the host's.
+    pub release: Option<OsString>,
+    /// User and group ids to pretend to have (real, effective, saved, file system), where only one id exists.
+    pub ids: Option<[u32; 8]>,
     /// Log every system call to standard error.
     pub strace: bool,
     /// Report what is not supported.
@@ -55,7 +68,7 @@ pub struct Config {
     /// Bytes of the first thread's stack.
     pub stack_size: u64,
     /// Options with which jib starts itself when the program executes another AArch64 program:
-    /// `jib REEXEC... --argv0 NAME -- PROGRAM ARGUMENTS...`.
+    /// `jib REEXEC... --program-fd FD --argv0 NAME -- PROGRAM ARGUMENTS...`.
     pub reexec: Vec<OsString>,
     /// Called with the translator when the process ends (not when a child of it does), on the thread that ends it.
     pub at_exit: Option<AtExit>,
@@ -72,9 +85,13 @@ impl Config {
         };
         Config {
             program,
+            program_fd: None,
             argv,
             env: std::env::vars_os().map(pair).collect(),
             sysroot: None,
+            ids: None,
+            filters_fd: None,
+            release: None,
             strace: false,
             verbose: false,
             backend: jib_backend::Options::default(),
@@ -109,6 +126,28 @@ pub struct Outcome {
 /// themselves, and so does the process if another thread ends it. [`Config::at_exit`] is called in any case.
 pub fn run(config: Config) -> Result<Outcome, Error> {
     start::run(config)
+}
+
+/// How the kernel started us for a `binfmt_misc` entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BinfmtStart {
+    /// The program, already open (flag O).
+    pub program: Option<i32>,
+    /// The program's own name is the argument after its path (flag P).
+    pub keeps_name: bool,
+    /// The program has rights that its caller has not.
+    pub secure: bool,
+}
+
+/// Whether the kernel started us for a `binfmt_misc` entry, as far as it tells: it does for entries with
+/// flag O, C or P (the last since Linux 5.12).
+pub fn binfmt_start() -> Option<BinfmtStart> {
+    const AT_EXECFD: u64 = 2;
+    const PRESERVE_ARGV0: u64 = 1;
+    let program = Some(host::auxval(AT_EXECFD) as i32).filter(|fd| *fd > 0);
+    let keeps_name = host::auxval(libc::AT_FLAGS) & PRESERVE_ARGV0 != 0;
+    let secure = host::auxval(libc::AT_SECURE) != 0;
+    (program.is_some() || keeps_name).then_some(BinfmtStart { program, keeps_name, secure })
 }
 
 /// Kills the calling process by `signal`, so that its parent sees what happened to the guest.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::elf::{self, ElfError, Image, PAGE, Segment, page_up};
@@ -33,6 +33,8 @@ pub(crate) struct Loaded {
     pub phnum: u16,
     /// Is the stack executable?
     pub exec_stack: bool,
+    /// Pages of the program's executable segments.
+    pub code: (u64, u64),
 }
 
 /// A program file, open and understood.
@@ -43,15 +45,24 @@ pub(crate) struct Program {
     image: Image,
 }
 
-/// Opens `path` and reads its first bytes and length.
-pub(crate) fn open(path: &Path) -> Result<(File, Vec<u8>, u64), Error> {
-    let error = |e: io::Error| Error::Open { path: path.into(), errno: e.raw_os_error().unwrap_or(libc::EIO) };
-    let file = File::open(path).map_err(error)?;
+fn open_error(path: &Path, e: &io::Error) -> Error {
+    Error::Open { path: path.into(), errno: e.raw_os_error().unwrap_or(libc::EIO) }
+}
+
+/// Opens a file to look at it. A pipe or terminal does not make us wait.
+pub(crate) fn open(path: &Path) -> Result<File, Error> {
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    file.map_err(|e| open_error(path, &e))
+}
+
+/// The first bytes of a file that is called `path`, at most `max`, and its length.
+pub(crate) fn read_head(file: &File, path: &Path, max: usize) -> Result<(Vec<u8>, u64), Error> {
+    let error = |e: io::Error| open_error(path, &e);
     let meta = file.metadata().map_err(error)?;
     if !meta.is_file() {
         return Err(Error::NotAFile(path.into()));
     }
-    let mut head = vec![0; meta.len().min(elf::MAX_HEAD as u64) as usize];
+    let mut head = vec![0; meta.len().min(max as u64) as usize];
     let mut have = 0;
     while have < head.len() {
         match file.read_at(&mut head[have..], have as u64) {
@@ -62,15 +73,32 @@ pub(crate) fn open(path: &Path) -> Result<(File, Vec<u8>, u64), Error> {
         }
     }
     head.truncate(have);
-    Ok((file, head, meta.len()))
+    Ok((head, meta.len()))
 }
 
 impl Program {
     /// Opens and checks a program file.
     pub(crate) fn open(path: &Path) -> Result<Program, Error> {
-        let (file, head, len) = open(path)?;
-        let image = elf::parse(&head, len).map_err(|error| Error::Elf { path: path.into(), error })?;
+        Program::of(open(path)?, path)
+    }
+
+    /// The same for an open file, which is called `path`.
+    pub(crate) fn of(file: File, path: &Path) -> Result<Program, Error> {
+        let (head, len) = read_head(&file, path, elf::USUAL_HEAD)?;
+        let parsed = match elf::parse(&head, len) {
+            Err(ElfError::Truncated(_)) if len > head.len() as u64 => {
+                let (head, len) = read_head(&file, path, elf::MAX_HEAD)?;
+                elf::parse(&head, len)
+            }
+            parsed => parsed,
+        };
+        let image = parsed.map_err(|error| Error::Elf { path: path.into(), error })?;
         Ok(Program { path: path.into(), file, image })
+    }
+
+    /// The file itself.
+    pub(crate) fn into_file(self) -> File {
+        self.file
     }
 
     /// The dynamic linker that it wants.
@@ -90,6 +118,7 @@ impl Program {
             phdr: if self.image.phdr == 0 { 0 } else { self.image.phdr.wrapping_add(bias) },
             phnum: self.image.phnum,
             exec_stack: self.image.exec_stack,
+            code: self.image.code(bias),
         };
         if let Some(i) = interpreter {
             loaded.base = i.map(INTERPRETER_BASE, space)?;

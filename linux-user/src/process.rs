@@ -10,7 +10,11 @@ use jib_backend::Translator;
 use jib_frontend_aarch64::A64;
 
 use crate::host;
+use crate::own::OwnFds;
+use crate::seccomp;
 use crate::space::{AddressSpace, Changed};
+use crate::syscall::uring::Rings;
+use crate::vdso::Vdso;
 
 /// Called with the translator when the process ends, on the thread that ends it.
 pub type AtExit = Arc<dyn Fn(&Translator<A64>) + Send + Sync>;
@@ -21,24 +25,26 @@ pub(crate) struct Process {
     pub translator: Arc<Translator<A64>>,
     /// Memory.
     pub space: Arc<AddressSpace>,
-    /// Address of the signal return trampoline.
-    pub trampoline: u64,
-    /// Absolute path of the program.
-    pub program: PathBuf,
+    /// Clocks, and the signal return.
+    pub vdso: Vdso,
     /// What `/proc/self` tells of us.
     pub facts: Facts,
     /// Where absolute paths are looked up first.
     pub sysroot: Option<PathBuf>,
+    /// The kernel release that `uname` tells, if not the host's.
+    pub release: Option<OsString>,
     /// Options with which to start ourselves for `execve`.
     pub reexec: Vec<OsString>,
-    /// File descriptor of the system call log.
-    pub strace: Option<i32>,
+    /// Descriptors that the guest does not see.
+    pub own: OwnFds,
     /// Report what is not supported.
     pub verbose: bool,
     /// The process that `run` was called in; forked children have another id.
     pub pid: i32,
     /// See [`AtExit`].
     pub at_exit: Option<AtExit>,
+    /// System call filters given to all threads.
+    pub filters: seccomp::Shared,
     /// Things behind a lock.
     pub shared: Mutex<Shared>,
 }
@@ -46,6 +52,8 @@ pub(crate) struct Process {
 /// Fixed texts of `/proc/self`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
+    /// The kernel knows them, too: its files may be read.
+    pub disclosed: bool,
     /// Arguments, each ended by a null byte.
     pub cmdline: Vec<u8>,
     /// Environment, each ended by a null byte.
@@ -59,6 +67,8 @@ pub(crate) struct Facts {
 pub(crate) struct Shared {
     /// Limits that are remembered, not applied: they would hit the translator.
     pub limits: [Option<[u64; 2]>; 16],
+    /// io_uring rings.
+    pub rings: Rings,
     /// System call numbers that were reported as unsupported.
     reported: BTreeSet<u32>,
 }
@@ -86,6 +96,16 @@ impl Process {
     pub(crate) fn report_unknown(&self, nr: u32, name: &str) {
         if self.verbose && self.lock().reported.insert(nr) {
             host::print(2, &format!("jib: system call {nr} ({name}) is not supported\n"));
+        }
+    }
+
+    /// Absolute path of the program, as its file is called now.
+    pub(crate) fn program(&self) -> PathBuf {
+        let link = self.own.program.and_then(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).ok());
+        let path = link.unwrap_or_default();
+        match self.sysroot.as_deref().and_then(|root| path.strip_prefix(root).ok()) {
+            Some(inner) => Path::new("/").join(inner),
+            None => path,
         }
     }
 

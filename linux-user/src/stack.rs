@@ -5,16 +5,20 @@ use std::os::unix::ffi::OsStrExt;
 
 use jib_frontend_aarch64::cpu;
 
+use crate::disclose::Places;
 use crate::elf::PAGE;
 use crate::error::Error;
 use crate::host::{self, try_call};
 use crate::loader::Loaded;
 use crate::mem;
 use crate::space::{AddressSpace, Mmap};
+use crate::syscall::ids::{self, Ids};
 use crate::vma::Kind;
 
 /// Bytes of `AT_MINSIGSTKSZ`: Linux's own figure for a processor without SVE.
 pub(crate) const MINSIGSTKSZ: u64 = 5120;
+/// `AT_SYSINFO_EHDR`
+const AT_SYSINFO_EHDR: u64 = 33;
 /// `AT_MINSIGSTKSZ`
 const AT_MINSIGSTKSZ: u64 = 51;
 
@@ -25,6 +29,8 @@ pub(crate) struct Stack {
     pub sp: u64,
     /// The auxiliary vector's bytes, for `/proc/self/auxv`.
     pub auxv: Vec<u8>,
+    /// Where the strings are.
+    pub places: Places,
 }
 
 /// What goes onto the stack.
@@ -35,6 +41,10 @@ pub(crate) struct Contents<'a> {
     pub env: &'a [OsString],
     /// Path of the program, for `AT_EXECFN`.
     pub program: &'a OsStr,
+    /// Who the program is.
+    pub ids: Option<Ids>,
+    /// Address of the vDSO.
+    pub vdso: u64,
     /// Where the program is.
     pub loaded: Loaded,
 }
@@ -46,14 +56,17 @@ pub(crate) fn build(space: &AddressSpace, size: u64, c: &Contents<'_>) -> Result
     // The last word of the stack is null, as Linux leaves it.
     w.push(&[0; 8])?;
     let execfn = w.string(c.program)?;
+    let env_end = w.sp;
     let env = w.strings(c.env)?;
+    let args_end = w.sp;
     let argv = w.strings(c.argv)?;
+    let (args, env_range) = (w.sp..args_end, args_end..env_end);
     let platform = w.string(OsStr::new("aarch64"))?;
     let mut random = [0u8; 16];
     // Short reads cannot happen for so few bytes; without entropy the bytes stay zero.
     _ = try_call(libc::SYS_getrandom, &[random.as_mut_ptr() as u64, 16, 0]);
     let random = w.push(&random)?;
-    let auxv = auxv(&c.loaded, execfn, platform, random);
+    let auxv = auxv(c, execfn, platform, random);
     let mut words = vec![argv.len() as u64];
     words.extend(argv.iter().chain(&[0]).chain(&env).chain(&[0]));
     words.extend(auxv.iter().flatten());
@@ -62,7 +75,8 @@ pub(crate) fn build(space: &AddressSpace, size: u64, c: &Contents<'_>) -> Result
     let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
     w.check()?;
     mem::write(sp, &bytes).map_err(|_| Error::ArgumentsTooLong)?;
-    Ok(Stack { sp, auxv: auxv.iter().flatten().flat_map(|w| w.to_le_bytes()).collect() })
+    let auxv = auxv.iter().flatten().flat_map(|w| w.to_le_bytes()).collect();
+    Ok(Stack { sp, auxv, places: Places { code: c.loaded.code.0..c.loaded.code.1, stack: sp, args, env: env_range } })
 }
 
 fn map(space: &AddressSpace, size: u64, exec: bool) -> Result<(u64, u64), Error> {
@@ -83,9 +97,11 @@ fn map(space: &AddressSpace, size: u64, exec: bool) -> Result<(u64, u64), Error>
     Ok((base + guard, base + guard + size))
 }
 
-fn auxv(l: &Loaded, execfn: u64, platform: u64, random: u64) -> [[u64; 2]; 20] {
-    let id = |nr| try_call(nr, &[]).unwrap_or(0);
+fn auxv(c: &Contents<'_>, execfn: u64, platform: u64, random: u64) -> [[u64; 2]; 21] {
+    let l = &c.loaded;
+    let [uid, euid, gid, egid] = ids::of_program(c.ids);
     [
+        [AT_SYSINFO_EHDR, c.vdso],
         [libc::AT_PHDR, l.phdr],
         [libc::AT_PHENT, 56],
         [libc::AT_PHNUM, l.phnum as u64],
@@ -93,10 +109,10 @@ fn auxv(l: &Loaded, execfn: u64, platform: u64, random: u64) -> [[u64; 2]; 20] {
         [libc::AT_BASE, l.base],
         [libc::AT_FLAGS, 0],
         [libc::AT_ENTRY, l.entry],
-        [libc::AT_UID, id(libc::SYS_getuid)],
-        [libc::AT_EUID, id(libc::SYS_geteuid)],
-        [libc::AT_GID, id(libc::SYS_getgid)],
-        [libc::AT_EGID, id(libc::SYS_getegid)],
+        [libc::AT_UID, uid],
+        [libc::AT_EUID, euid],
+        [libc::AT_GID, gid],
+        [libc::AT_EGID, egid],
         [libc::AT_SECURE, host::auxval(libc::AT_SECURE)],
         [libc::AT_CLKTCK, 100],
         [libc::AT_HWCAP, cpu::hwcap()],

@@ -9,28 +9,27 @@ use jib_backend::Translator;
 use jib_frontend_aarch64::A64;
 use jib_ir::state::State;
 
-use crate::elf::{ElfError, PAGE};
+use crate::disclose::disclose;
+use crate::elf::{self, PAGE};
 use crate::error::Error;
-use crate::host::{self, try_call};
+use crate::host;
 use crate::loader::{self, Program};
-use crate::mem;
+use crate::own::{self, OwnFds};
 use crate::process::{Facts, Process, in_sysroot, joined};
 use crate::runtime::Code;
-use crate::script;
+use crate::script::{self, InterpreterLine};
+use crate::seccomp::{self, Mode};
 use crate::signal::action::Actions;
 use crate::signal::host::{Context, HandlerStack, block_all, install_fault_handlers, set_host_mask};
-use crate::space::{AddressSpace, Mmap};
+use crate::space::AddressSpace;
 use crate::stack::{self, Contents};
+use crate::syscall::ids::Ids;
 use crate::thread::{Role, Thread};
-use crate::vma::Kind;
+use crate::vdso::Vdso;
 use crate::{Config, Outcome};
 
 /// Where Debian's cross libraries are: the sysroot of last resort.
 const CROSS_SYSROOT: &str = "/usr/aarch64-linux-gnu";
-/// `mov x8, #139; svc #0`: what a signal handler returns to.
-const TRAMPOLINE: [u32; 2] = [0xd280_1168, 0xd400_0001];
-/// Descriptors of ours stay clear of the guest's.
-const OWN_FD_MIN: u64 = 1000;
 
 /// What is to be run after scripts and sysroot have had their say.
 struct Target {
@@ -68,28 +67,52 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
     let translator = translator.map_err(|e| Error::Translator(e.to_string()))?;
     let loaded = target.program.load(target.interpreter.as_ref(), &space)?;
     let stack_size = config.stack_size.clamp(64 << 10, 1 << 40).next_multiple_of(PAGE);
-    let contents = Contents { argv: &target.argv, env: &config.env, program: target.path.as_os_str(), loaded };
+    let ids = config.ids.map(Ids::from_array);
+    let vdso = Vdso::map(&space)?;
+    let contents = Contents {
+        argv: &target.argv,
+        env: &config.env,
+        program: target.path.as_os_str(),
+        ids,
+        vdso: vdso.base,
+        loaded,
+    };
     let stack = stack::build(&space, stack_size, &contents)?;
     let mut state = State::default();
     state.set_x(31, stack.sp);
     state.set_pc(loaded.start);
     name_process(&target.path);
+    let own = OwnFds {
+        exe: own::exe(),
+        program: own::adopt(target.program.into_file()),
+        // A copy of standard error that the guest does not close by accident.
+        log: if config.strace { own::keep(2).ok().or(Some(2)) } else { None },
+    };
+    let disclosed = disclose(&stack.places, &stack.auxv);
     let process = Process {
-        trampoline: map_trampoline(&space)?,
+        vdso,
         translator,
         space,
-        program: std::path::absolute(&target.path).unwrap_or(target.path),
-        facts: Facts { cmdline: joined(&target.argv), environ: joined(&config.env), auxv: stack.auxv },
+        facts: Facts { disclosed, cmdline: joined(&target.argv), environ: joined(&config.env), auxv: stack.auxv },
         sysroot: target.sysroot,
+        release: config.release,
         reexec: config.reexec,
-        strace: if config.strace { log_descriptor() } else { None },
+        own,
         verbose: config.verbose,
         pid: host::getpid(),
         at_exit: config.at_exit,
+        filters: Default::default(),
         shared: Default::default(),
     };
     let actions = Arc::new(Actions::inherited());
-    Ok(Thread::new(Arc::new(process), actions, &state, mask, Role::Main))
+    let mut thread = Thread::new(Arc::new(process), actions, &state, mask, Role::Main);
+    thread.ids = ids;
+    if let Some(fd) = config.filters_fd {
+        let filter = host::file_of(fd).ok().and_then(seccomp::taken_over);
+        // Without them the program would be freer than it may be.
+        thread.seccomp = Mode::Filtered(filter.ok_or(Error::Filters)?);
+    }
+    Ok(thread)
 }
 
 /// Opens the program, its script interpreter and its dynamic linker.
@@ -109,19 +132,19 @@ fn find_target(config: &Config) -> Result<Target, Error> {
 
 fn open_program(config: &Config) -> Result<(Program, PathBuf, Vec<OsString>), Error> {
     let path = config.program.clone();
-    match Program::open(&path) {
-        Ok(program) => Ok((program, path, config.argv.clone())),
-        Err(Error::Elf { error: ElfError::NotElf, .. }) => open_script(config),
-        Err(e) => Err(e),
+    let file = match config.program_fd {
+        Some(fd) => host::file_of(fd).map_err(|e| Error::Open { path: path.clone(), errno: e.0 })?,
+        None => loader::open(&path)?,
+    };
+    let (head, _) = loader::read_head(&file, &path, elf::USUAL_HEAD)?;
+    match script::interpreter_line(&head) {
+        Some(line) => open_script(config, &line),
+        None => Ok((Program::of(file, &path)?, path, config.argv.clone())),
     }
 }
 
-fn open_script(config: &Config) -> Result<(Program, PathBuf, Vec<OsString>), Error> {
+fn open_script(config: &Config, line: &InterpreterLine) -> Result<(Program, PathBuf, Vec<OsString>), Error> {
     let path = &config.program;
-    let (_, head, _) = loader::open(path)?;
-    let Some(line) = script::interpreter_line(&head) else {
-        return Err(Error::Elf { path: path.clone(), error: ElfError::NotElf });
-    };
     let name = PathBuf::from(std::ffi::OsStr::from_bytes(&line.interpreter));
     let there = config.sysroot.as_deref().and_then(|root| in_sysroot(root, &line.interpreter));
     let interpreter = there.unwrap_or_else(|| name.clone());
@@ -134,10 +157,10 @@ fn open_script(config: &Config) -> Result<(Program, PathBuf, Vec<OsString>), Err
         Error::Script { path: path.clone(), interpreter: interpreter.clone(), reason }
     })?;
     let mut argv = vec![name.into_os_string()];
-    argv.extend(line.argument.map(|a| std::ffi::OsStr::from_bytes(&a).to_owned()));
+    argv.extend(line.argument.as_ref().map(|a| std::ffi::OsStr::from_bytes(a).to_owned()));
     argv.push(path.clone().into_os_string());
     argv.extend(config.argv.iter().skip(1).cloned());
-    Ok((program, interpreter, argv))
+    Ok((program, path.clone(), argv))
 }
 
 /// Finds the dynamic linker: in the sysroot, in its own place, or where cross libraries are.
@@ -158,31 +181,6 @@ fn open_interpreter(
         Some(there) if sysroot.is_none() => Ok((Program::open(&there)?, Some(cross))),
         _ => Err(Error::NoInterpreter { path: program.into(), interpreter: name.into() }),
     }
-}
-
-/// Maps the page that signal handlers return to.
-fn map_trampoline(space: &AddressSpace) -> Result<u64, Error> {
-    let failed = |e: host::Errno| Error::Map { what: "the signal trampoline".into(), errno: e.0 };
-    let m = Mmap {
-        addr: 0,
-        len: PAGE,
-        prot: libc::PROT_READ | libc::PROT_WRITE,
-        flags: libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        fd: -1,
-        offset: 0,
-        kind: Kind::Vdso,
-    };
-    let at = space.mmap(m).map_err(failed)?.value;
-    let code: Vec<u8> = TRAMPOLINE.iter().flat_map(|w| w.to_le_bytes()).collect();
-    mem::write(at, &code).map_err(|_| failed(host::Errno(libc::ENOMEM)))?;
-    space.mprotect(at, PAGE, libc::PROT_READ | libc::PROT_EXEC).map_err(failed)?;
-    Ok(at)
-}
-
-/// A copy of standard error that the guest does not close by accident.
-fn log_descriptor() -> Option<i32> {
-    let args = [2, libc::F_DUPFD_CLOEXEC as u64, OWN_FD_MIN];
-    try_call(libc::SYS_fcntl, &args).ok().map(|fd| fd as i32).or(Some(2))
 }
 
 /// Names the process after the guest program, as `execve` does.

@@ -22,10 +22,12 @@ use crate::mem;
 use crate::process::Process;
 use crate::run::Ended;
 use crate::runtime::UserRuntime;
+use crate::seccomp::Mode;
 use crate::signal::AltStack;
 use crate::signal::action::Actions;
 use crate::signal::host::{Context, HandlerStack, block_all, die_of};
 use crate::syscall::ExecCall;
+use crate::syscall::ids::Ids;
 
 /// Host stack of a guest thread: room for compiling the largest region.
 const HOST_STACK: usize = 8 << 20;
@@ -63,6 +65,12 @@ pub(crate) struct Thread {
     pub role: Role,
     /// Where a worker's end stores 0, if not null.
     clear_tid: u64,
+    /// What system calls are allowed.
+    pub seccomp: Mode,
+    /// See [`seccomp::Shared::take`](crate::seccomp::Shared::take).
+    pub filters_seen: u64,
+    /// Who the thread pretends to be.
+    pub ids: Option<Ids>,
     /// `PR_SET_TAGGED_ADDR_CTRL`
     pub tagged_addresses: u64,
     /// Memory of an `execve`, kept here so that a `vfork` parent frees it.
@@ -124,6 +132,9 @@ impl Thread {
             restart: false,
             role,
             clear_tid: 0,
+            seccomp: Mode::Free,
+            filters_seen: 0,
+            ids: None,
             tagged_addresses: 0,
             exec: None,
         }
@@ -156,6 +167,8 @@ impl Thread {
     /// A child's thread, made from this one's state.
     fn child(&self, c: &Clone, actions: Arc<Actions>, role: Role) -> Thread {
         let mut t = Thread::new(self.process.clone(), actions, &self.vcpu.state, self.context.mask(), role);
+        t.ids = self.ids;
+        (t.seccomp, t.filters_seen) = (self.seccomp.clone(), self.filters_seen);
         let s = &mut t.vcpu.state;
         s.set_x(0, 0);
         s.set(slot::EXCL_ADDR, u64::MAX);

@@ -26,8 +26,10 @@ pub(crate) enum Kind {
     Heap,
     /// The first thread's stack.
     Stack,
-    /// The page with the signal trampoline.
+    /// The vDSO's code.
     Vdso,
+    /// The vDSO's data.
+    Vvar,
 }
 
 /// All mappings, disjoint, by start address.

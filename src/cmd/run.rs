@@ -13,7 +13,7 @@ use jib_frontend_aarch64::A64;
 use jib_linux_user::{Config, Error, ExitStatus, die_of};
 
 use super::emit::AtEnd;
-use super::stats;
+use super::{root, stats};
 use crate::cli::RunArgs;
 use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
 
@@ -23,6 +23,13 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
         && let Err(e) = std::env::set_current_dir(dir)
     {
         return report::fail(CANNOT_RUN, format_args!("{}: {e}", dir.display()));
+    }
+    let mut ids = <[u32; 8]>::try_from(args.ids.as_slice()).ok();
+    if let Some(folder) = &args.root {
+        match root::enter(folder, &args.inside, args.verbose) {
+            Ok(entered) => ids = ids.or(entered.single_id.then_some([0; 8])),
+            Err(code) => return code,
+        }
     }
     let Some(config) = config(args) else {
         return report::fail(USAGE, "which program? Try `jib --help`");
@@ -43,7 +50,7 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
         }
     };
     let at_exit = wanted.then(|| Arc::new(tell) as jib_linux_user::AtExit);
-    match jib_linux_user::run(Config { at_exit, ..config }) {
+    match jib_linux_user::run(Config { ids, at_exit, ..config }) {
         Ok(outcome) => match outcome.status {
             ExitStatus::Exited(code) => ExitCode::from(code as u8),
             ExitStatus::Signaled(signal) => die_of(signal),
@@ -57,9 +64,13 @@ fn config(args: &RunArgs) -> Option<Config> {
     let (name, rest) = args.command.split_first()?;
     let argv0 = args.argv0.as_ref().unwrap_or(name).clone();
     let argv = std::iter::once(argv0).chain(rest.iter().cloned()).collect();
-    let mut config = Config::new(find(name), argv);
+    let program = if args.program_fd.is_some() { PathBuf::from(name) } else { find(name, args) };
+    let mut config = Config::new(program, argv);
+    config.program_fd = args.program_fd;
+    config.filters_fd = args.filters_fd;
     config.env = environment(args, config.env);
     config.sysroot = args.sysroot.clone();
+    config.release = args.release.clone();
     config.strace = args.strace;
     config.verbose = args.verbose;
     config.backend = args.engine.options();
@@ -70,12 +81,13 @@ fn config(args: &RunArgs) -> Option<Config> {
 }
 
 /// The file to run: as named, else along `PATH`, like a shell.
-fn find(name: &OsString) -> PathBuf {
+fn find(name: &OsString, args: &RunArgs) -> PathBuf {
     let path = Path::new(name);
     if name.as_bytes().contains(&b'/') || path.exists() {
         return path.to_path_buf();
     }
-    let places = std::env::var_os("PATH").unwrap_or_default();
+    let given = args.env.iter().rev().find(|(variable, _)| variable == "PATH").map(|(_, value)| value.clone());
+    let places = given.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
     std::env::split_paths(&places).map(|dir| dir.join(path)).find(|p| p.is_file()).unwrap_or(path.to_path_buf())
 }
 
@@ -104,6 +116,9 @@ fn reexec(args: &RunArgs) -> Vec<OsString> {
     out.extend(args.engine.to_args());
     if let Some(root) = &args.sysroot {
         out.extend(["-L".into(), std::path::absolute(root).unwrap_or(root.clone()).into()]);
+    }
+    if let Some(release) = &args.release {
+        out.extend(["--release".into(), release.clone()]);
     }
     if let Some(kib) = args.stack {
         out.extend(["-s".into(), kib.to_string().into()]);

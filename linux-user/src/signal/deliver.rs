@@ -129,7 +129,7 @@ impl Thread {
             s.set_x(2, placed.frame + frame::UCONTEXT);
         }
         s.set_x(29, placed.record);
-        s.set_x(30, if action.flags & SA_RESTORER != 0 { action.restorer } else { self.process.trampoline });
+        s.set_x(30, if action.flags & SA_RESTORER != 0 { action.restorer } else { self.process.vdso.sigreturn });
         s.set_x(31, placed.frame);
         s.set_pc(action.handler);
         s.set(slot::EXCL_ADDR, u64::MAX);

@@ -47,6 +47,16 @@ impl SigInfo {
         info
     }
 
+    /// One of a system call that a filter trapped.
+    pub(crate) fn filtered(pc: u64, nr: u32, arch: u32, datum: u16) -> SigInfo {
+        const SYS_SECCOMP: i32 = 1;
+        let mut info = SigInfo::fault(libc::SIGSYS, SYS_SECCOMP, pc);
+        info.put(4, datum as i32);
+        info.put(24, nr as i32);
+        info.put(28, arch as i32);
+        info
+    }
+
     fn put(&mut self, at: usize, v: i32) {
         self.0[at..at + 4].copy_from_slice(&v.to_le_bytes());
     }

@@ -1,15 +1,22 @@
 //! `execve`: AArch64 programs and their scripts run in a new jib, everything else natively.
+//!
+//! The new jib gets the program as an open descriptor, and is started by one itself: neither its own
+//! file nor the program need be in reach by a path, as after `chroot` or for an anonymous file.
 
 use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::path::{Meaning, absolute};
 use super::{Answer, Args, string_in, word_in};
-use crate::elf;
+use crate::elf::{self, ElfError};
 use crate::host::{Errno, try_call};
 use crate::loader;
+use crate::own;
 use crate::script;
+use crate::seccomp;
 use crate::signal::host::{block_all, set_host_mask};
 use crate::thread::Thread;
 
@@ -22,11 +29,17 @@ pub(crate) struct ExecCall {
 }
 
 impl ExecCall {
-    fn push(&mut self, bytes: &[u8]) {
+    fn push(&mut self, bytes: &[u8]) -> u64 {
         // Bytes of a path or option never hold a null; one that did would end there.
         let s = CString::new(bytes).unwrap_or_default();
-        self.argv.push(s.as_ptr() as u64);
+        let at = s.as_ptr() as u64;
         self.strings.push(s);
+        at
+    }
+
+    fn argument(&mut self, bytes: &[u8]) {
+        let at = self.push(bytes);
+        self.argv.push(at);
     }
 }
 
@@ -35,9 +48,23 @@ const MAX_SCRIPT_DEPTH: usize = 4;
 /// Most arguments.
 const MAX_ARGS: usize = 1 << 20;
 
+/// What the guest asks for.
+struct Request {
+    /// Directory of a relative path.
+    dir: i32,
+    /// Path, empty for `dir` itself.
+    path: Vec<u8>,
+    flags: i32,
+    argv: u64,
+    envp: u64,
+}
+
 pub(crate) fn execve(t: &mut Thread, a: &Args) -> Answer {
     let path = string_in(a[0], 4096)?;
-    execute(t, path, a[1], a[2])
+    if path.is_empty() {
+        return Err(Errno(libc::ENOENT));
+    }
+    execute(t, &Request { dir: libc::AT_FDCWD, path, flags: 0, argv: a[1], envp: a[2] })
 }
 
 pub(crate) fn execveat(t: &mut Thread, a: &Args) -> Answer {
@@ -45,71 +72,86 @@ pub(crate) fn execveat(t: &mut Thread, a: &Args) -> Answer {
     if flags & !(libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno(libc::EINVAL));
     }
-    if path.first() == Some(&b'/') || dir == libc::AT_FDCWD && !path.is_empty() {
-        return execute(t, path, a[2], a[3]);
+    if path.is_empty() && flags & libc::AT_EMPTY_PATH == 0 {
+        return Err(Errno(libc::ENOENT));
     }
-    if path.is_empty() {
-        if flags & libc::AT_EMPTY_PATH == 0 {
-            return Err(Errno(libc::ENOENT));
+    execute(t, &Request { dir, path, flags, argv: a[2], envp: a[3] })
+}
+
+impl Request {
+    /// The name that the new program gets to know as its own, as in Linux.
+    fn name(&self) -> Vec<u8> {
+        match (self.path.first(), self.dir) {
+            (Some(b'/'), _) | (_, libc::AT_FDCWD) => self.path.clone(),
+            (None, fd) => format!("/dev/fd/{fd}").into_bytes(),
+            (_, fd) => [format!("/dev/fd/{fd}/").as_bytes(), &self.path].concat(),
         }
-        // The new jib opens it by its descriptor, which must survive the exec.
-        let kept = try_call(libc::SYS_fcntl, &[dir as u64, libc::F_DUPFD as u64, 3])?;
-        let result = execute(t, format!("/proc/self/fd/{kept}").into_bytes(), a[2], a[3]);
-        _ = try_call(libc::SYS_close, &[kept]);
-        return result;
     }
-    let full = [format!("/proc/self/fd/{dir}/").as_bytes(), &path].concat();
-    execute(t, full, a[2], a[3])
 }
 
 /// What a file is to `execve`.
 enum Program {
     /// An AArch64 program, with the arguments that its scripts put before the caller's.
-    Guest { path: Vec<u8>, before: Vec<Vec<u8>> },
+    Guest { file: File, before: Vec<Vec<u8>> },
     /// Something for the host's kernel, which may also refuse it.
     Native,
 }
 
-fn execute(t: &mut Thread, path: Vec<u8>, argv: u64, envp: u64) -> Answer {
-    let path = translated(t, path);
+fn execute(t: &mut Thread, request: &Request) -> Answer {
     let mut call = ExecCall::default();
-    let args = argument_addresses(argv)?;
-    let file = match examine(t, &path) {
+    let args = argument_addresses(request.argv)?;
+    let (target, name) = (translated(t, &request.path), request.name());
+    let mut handed_on = Vec::new();
+    let (dir, path, flags) = match examine(t, request, &target, &name)? {
         Program::Native => {
             call.argv = args;
-            path
+            let path = call.push(&target);
+            (request.dir, path, request.flags)
         }
-        Program::Guest { path: program, before } => {
-            check_executable(&path)?;
-            guest_arguments(t, &mut call, &program, &before, &args);
-            b"/proc/self/exe".to_vec()
+        Program::Guest { file, before } => {
+            let program = own::hand_on(file.as_raw_fd())?;
+            handed_on.push(program);
+            let filters = t.seccomp.filter().map(|f| seccomp::hand_on(&f)).transpose()?;
+            handed_on.extend(filters);
+            guest_arguments(t, &mut call, (program, filters), &name, &before, &args);
+            match t.process.own.exe {
+                Some(exe) => {
+                    own::close_on_exec(exe, false);
+                    (exe, call.push(b""), libc::AT_EMPTY_PATH)
+                }
+                None => (libc::AT_FDCWD, call.push(b"/proc/self/exe"), 0),
+            }
         }
     };
     call.argv.push(0);
-    let file = CString::new(file).map_err(|_| Errno(libc::ENOENT))?;
-    let (file_at, argv_at) = (file.as_ptr() as u64, call.argv.as_ptr() as u64);
-    call.strings.push(file);
+    let argv_at = call.argv.as_ptr() as u64;
     t.exec = Some(call);
     block_all();
     // The new program inherits the mask as the guest sees it.
     if !t.context.is_pending() {
         set_host_mask(t.context.mask());
     }
-    let result = t.pass(libc::SYS_execve, [file_at, argv_at, envp, 0, 0, 0]);
+    let result = t.pass(libc::SYS_execveat, [dir as u64, path, argv_at, request.envp, flags as u64, 0]);
     block_all();
     t.context.set_mask(t.context.mask());
+    if let Some(exe) = t.process.own.exe {
+        own::close_on_exec(exe, true);
+    }
+    for fd in handed_on {
+        _ = try_call(libc::SYS_close, &[fd as u64]);
+    }
     t.exec = None;
     Ok(result)
 }
 
 /// The path after sysroot and `/proc/self/exe`.
-fn translated(t: &Thread, path: Vec<u8>) -> Vec<u8> {
+fn translated(t: &Thread, path: &[u8]) -> Vec<u8> {
     if path.first() != Some(&b'/') {
-        return path;
+        return path.to_vec();
     }
-    match absolute(t, &path) {
+    match absolute(t, path) {
         Meaning::Other(other) => other.into_bytes(),
-        Meaning::Same | Meaning::Made(_) => path,
+        Meaning::Same | Meaning::Made(_) => path.to_vec(),
     }
 }
 
@@ -127,51 +169,88 @@ fn argument_addresses(argv: u64) -> Result<Vec<u64>, Errno> {
     }
 }
 
-fn examine(t: &Thread, path: &[u8]) -> Program {
-    let mut path = path.to_vec();
+/// Opens what is to be executed; `None` leaves the refusal to the kernel.
+fn open(dir: i32, path: &[u8], flags: i32) -> Option<File> {
+    // What a descriptor stands for is opened anew: it may be one for its path alone.
+    let own = format!("/proc/self/fd/{dir}");
+    let (dir, path) = if path.is_empty() { (libc::AT_FDCWD, own.as_bytes()) } else { (dir, path) };
+    let path = CString::new(path).ok()?;
+    let follow = if flags & libc::AT_SYMLINK_NOFOLLOW != 0 { libc::O_NOFOLLOW } else { 0 };
+    let how = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY | follow;
+    let fd = try_call(libc::SYS_openat, &[dir as u64, path.as_ptr() as u64, how as u64, 0]).ok()?;
+    crate::host::file_of(fd as i32).ok()
+}
+
+fn examine(t: &Thread, request: &Request, target: &[u8], name: &[u8]) -> Result<Program, Errno> {
     let mut before: Vec<Vec<u8>> = Vec::new();
-    for _ in 0..=MAX_SCRIPT_DEPTH {
-        let Ok((_, head, len)) = loader::open(&PathBuf::from(std::ffi::OsStr::from_bytes(&path))) else {
-            return Program::Native;
-        };
+    let mut path = name.to_vec();
+    let mut file = open(request.dir, target, request.flags);
+    for depth in 0..=MAX_SCRIPT_DEPTH {
+        let Some(found) = file else { return Ok(Program::Native) };
+        let label = PathBuf::from(std::ffi::OsStr::from_bytes(&path));
+        let Ok((head, len)) = loader::read_head(&found, &label, elf::USUAL_HEAD) else { return Ok(Program::Native) };
         if elf::is_guest(&head) {
-            // A damaged AArch64 file is for the new jib to report, unless the kernel can say it.
-            return if elf::parse(&head, len).is_ok() { Program::Guest { path, before } } else { Program::Native };
+            check_executable(&found)?;
+            // A damaged AArch64 file is refused by the kernel, too, as one that it cannot execute.
+            let whole = matches!(elf::parse(&head, len), Ok(_) | Err(ElfError::Truncated(_)));
+            return Ok(if whole { Program::Guest { file: found, before } } else { Program::Native });
         }
-        let Some(line) = script::interpreter_line(&head) else { return Program::Native };
+        let Some(line) = script::interpreter_line(&head) else { return Ok(Program::Native) };
+        if depth == 0 {
+            check_executable(&found)?;
+        }
         let mut words = vec![line.interpreter.clone()];
         words.extend(line.argument);
         words.push(path);
         // The script takes the place of the interpreter's script, if it was one itself.
         words.extend(before.drain(..).skip(1));
         before = words;
-        path = translated(t, line.interpreter);
+        file = open(libc::AT_FDCWD, &translated(t, &line.interpreter), 0);
+        path = line.interpreter;
     }
-    Program::Native
+    Ok(Program::Native)
 }
 
-fn check_executable(path: &[u8]) -> Result<(), Errno> {
-    let path = CString::new(path).map_err(|_| Errno(libc::ENOENT))?;
-    let args = [libc::AT_FDCWD as u64, path.as_ptr() as u64, libc::X_OK as u64];
-    try_call(libc::SYS_faccessat, &args).map(drop)
+/// May we execute it, by the rights that count for that?
+fn check_executable(file: &File) -> Result<(), Errno> {
+    const FACCESSAT2: i64 = 439;
+    let (fd, flags) = (file.as_raw_fd() as u64, (libc::AT_EMPTY_PATH | libc::AT_EACCESS) as u64);
+    try_call(FACCESSAT2, &[fd, c"".as_ptr() as u64, libc::X_OK as u64, flags]).map(drop)
 }
 
-/// `jib OPTIONS --argv0 NAME -- PROGRAM ARGUMENTS`
-fn guest_arguments(t: &Thread, call: &mut ExecCall, program: &[u8], before: &[Vec<u8>], args: &[u64]) {
-    call.push(b"jib");
+/// `jib OPTIONS --program-fd FD --argv0 NAME -- EXECFN ARGUMENTS`
+fn guest_arguments(
+    t: &Thread,
+    call: &mut ExecCall,
+    (program, filters): (i32, Option<i32>),
+    name: &[u8],
+    before: &[Vec<u8>],
+    args: &[u64],
+) {
+    call.argument(b"jib");
     for option in &t.process.reexec {
-        call.push(option.as_bytes());
+        call.argument(option.as_bytes());
     }
-    call.push(b"--argv0");
+    if let Some(ids) = &t.ids {
+        call.argument(b"--ids");
+        call.argument(ids.argument().as_bytes());
+    }
+    call.argument(b"--program-fd");
+    call.argument(program.to_string().as_bytes());
+    if let Some(fd) = filters {
+        call.argument(b"--filters-fd");
+        call.argument(fd.to_string().as_bytes());
+    }
+    call.argument(b"--argv0");
     match (before.first(), args.first()) {
-        (Some(name), _) => call.push(name),
+        (Some(name), _) => call.argument(name),
         (None, Some(&name)) => call.argv.push(name),
-        (None, None) => call.push(b""),
+        (None, None) => call.argument(b""),
     }
-    call.push(b"--");
-    call.push(program);
+    call.argument(b"--");
+    call.argument(name);
     for word in before.iter().skip(1) {
-        call.push(word);
+        call.argument(word);
     }
     call.argv.extend(args.iter().skip(1));
 }

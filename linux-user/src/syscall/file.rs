@@ -2,7 +2,8 @@
 
 use std::ffi::c_int;
 
-use super::{Answer, Args, copy_in, copy_out, path};
+use super::ids::Ids;
+use super::{Answer, Args, copy_in, copy_out, path, uring};
 use crate::host::{Errno, try_call};
 use crate::thread::Thread;
 
@@ -22,28 +23,61 @@ pub(crate) fn fcntl(t: &mut Thread, a: &Args) -> Answer {
     Ok(if a[1] as c_int == libc::F_GETFL && result >= 0 { swap_open_flags(result as u64) as i64 } else { result })
 }
 
-/// `close`, which does not see the descriptor of our call log.
+/// `close`, which does not see descriptors of ours.
 pub(crate) fn close(t: &mut Thread, a: &Args) -> Answer {
-    if t.process.strace == Some(a[0] as i32) {
+    if t.process.own.holds(a[0] as i32) {
         return Err(Errno(libc::EBADF));
     }
+    forget_rings(t, a[0] as i32..=a[0] as i32);
     Ok(t.pass(libc::SYS_close, *a))
+}
+
+/// What we know of rings goes with their descriptors.
+fn forget_rings(t: &Thread, fds: std::ops::RangeInclusive<i32>) {
+    let mut shared = t.process.lock();
+    if !shared.rings.is_empty() {
+        uring::forget(&mut shared.rings, fds);
+    }
+}
+
+/// `dup3`, which closes what it replaces; ours it does not see.
+pub(crate) fn dup3(t: &mut Thread, a: &Args) -> Answer {
+    if t.process.own.holds(a[1] as i32) || t.process.own.holds(a[0] as i32) {
+        return Err(Errno(libc::EBADF));
+    }
+    let mut args = *a;
+    args[2] = swap_open_flags(a[2]);
+    let result = t.pass(libc::SYS_dup3, args);
+    if result >= 0 {
+        forget_rings(t, a[1] as i32..=a[1] as i32);
+    }
+    Ok(result)
 }
 
 pub(crate) fn close_range(t: &mut Thread, a: &Args) -> Answer {
     let (first, last, flags) = (a[0] as u32 as u64, a[1] as u32 as u64, a[2]);
-    match t.process.strace.map(|fd| fd as u64) {
-        Some(log) if (first..=last).contains(&log) => {
-            if first < log {
-                try_call(libc::SYS_close_range, &[first, log - 1, flags])?;
-            }
-            if log < last {
-                try_call(libc::SYS_close_range, &[log + 1, last, flags & !(libc::CLOSE_RANGE_UNSHARE as u64)])?;
-            }
-            Ok(0)
-        }
-        _ => Ok(t.pass(libc::SYS_close_range, *a)),
+    const CLOEXEC: u64 = 4;
+    if flags & CLOEXEC == 0 && first <= last {
+        forget_rings(t, first.min(i32::MAX as u64) as i32..=last.min(i32::MAX as u64) as i32);
     }
+    let mut own: Vec<u64> = t.process.own.all().map(|fd| fd as u64).filter(|fd| (first..=last).contains(fd)).collect();
+    if own.is_empty() {
+        return Ok(t.pass(libc::SYS_close_range, *a));
+    }
+    own.sort_unstable();
+    // Ranges between ours; what is unshared once needs no second time.
+    let (mut from, mut flags) = (first, flags);
+    for fd in own {
+        if from < fd {
+            try_call(libc::SYS_close_range, &[from, fd - 1, flags])?;
+            flags &= !(libc::CLOSE_RANGE_UNSHARE as u64);
+        }
+        from = fd + 1;
+    }
+    if from <= last {
+        try_call(libc::SYS_close_range, &[from, last, flags])?;
+    }
+    Ok(0)
 }
 
 pub(crate) fn pipe2(t: &mut Thread, a: &Args) -> Answer {
@@ -66,14 +100,16 @@ pub(crate) fn open_by_handle_at(t: &mut Thread, a: &Args) -> Answer {
 type HostStat = [u64; 18];
 
 /// From x86-64's `struct stat` to AArch64's, which is the generic one of 128 bytes.
-pub(crate) fn convert_stat(h: &HostStat) -> [u8; 128] {
+pub(crate) fn convert_stat(h: &HostStat, ids: Option<Ids>) -> [u8; 128] {
     let [dev, ino, nlink, mode_uid, gid, rdev, size, blksize, blocks, times @ ..] = h;
+    let (uid, gid) = ((mode_uid >> 32) as u32, *gid as u32);
+    let (uid, gid) = ids.map_or((uid, gid), |ids| ids.seen(uid, gid));
     let mut out = [0; 128];
     let words = [
         *dev,
         *ino,
         mode_uid & 0xffff_ffff | nlink << 32,
-        mode_uid >> 32 | gid << 32,
+        uid as u64 | (gid as u64) << 32,
         *rdev,
         0,
         *size,
@@ -86,10 +122,10 @@ pub(crate) fn convert_stat(h: &HostStat) -> [u8; 128] {
     out
 }
 
-pub(crate) fn fstat(_: &mut Thread, a: &Args) -> Answer {
+pub(crate) fn fstat(t: &mut Thread, a: &Args) -> Answer {
     let mut h: HostStat = [0; 18];
     try_call(libc::SYS_fstat, &[a[0], h.as_mut_ptr() as u64])?;
-    copy_out(a[1], &convert_stat(&h))?;
+    copy_out(a[1], &convert_stat(&h, t.ids))?;
     Ok(0)
 }
 
@@ -97,7 +133,7 @@ pub(crate) fn newfstatat(t: &mut Thread, a: &Args) -> Answer {
     let mut h: HostStat = [0; 18];
     let result = path::pass(t, libc::SYS_newfstatat, [a[0], a[1], h.as_mut_ptr() as u64, a[3], 0, 0], 1)?;
     if result == 0 {
-        copy_out(a[2], &convert_stat(&h))?;
+        copy_out(a[2], &convert_stat(&h, t.ids))?;
     }
     Ok(result)
 }
@@ -136,7 +172,7 @@ mod tests {
     #[test]
     fn stat_fields_find_their_places() {
         let host: HostStat = std::array::from_fn(|i| 0x10 * i as u64 + 0x1_0000_0002);
-        let out = convert_stat(&host);
+        let out = convert_stat(&host, None);
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| out[at + i]));
         let half = |at: usize| word(at) as u32;
         assert_eq!((word(0), word(8)), (host[0], host[1]));

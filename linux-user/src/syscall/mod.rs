@@ -5,14 +5,17 @@
 
 mod exec;
 mod file;
+pub(crate) mod ids;
 mod memory;
 mod path;
 mod procfs;
+mod seccomp;
 mod signal;
 mod strace;
 mod system;
 mod table;
 mod task;
+pub(crate) mod uring;
 mod wait;
 
 pub(crate) use exec::ExecCall;
@@ -20,6 +23,7 @@ pub(crate) use exec::ExecCall;
 use crate::host::{self, ERESTARTNOINTR, ERESTARTSYS, Errno};
 use crate::mem;
 use crate::run::Ended;
+use crate::seccomp::Mode;
 use crate::thread::Thread;
 
 /// Arguments of a system call: x0 to x5.
@@ -49,6 +53,14 @@ pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
     let s = &t.vcpu.state;
     let nr = s.x(8) as u32;
     let args: Args = std::array::from_fn(|i| s.x(i));
+    if let Some(mode) = t.process.filters.take(&mut t.filters_seen, &t.seccomp) {
+        t.seccomp = mode;
+    }
+    if !matches!(t.seccomp, Mode::Free)
+        && let Some(end) = seccomp::intercept(t, nr, &args)
+    {
+        return end;
+    }
     let Some(row) = table::find(nr) else {
         t.process.report_unknown(nr, "unknown");
         return finish(t, nr, &args, Errno(libc::ENOSYS).raw());

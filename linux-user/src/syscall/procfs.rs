@@ -1,6 +1,10 @@
 //! The files of `/proc` that must speak of the guest program, not of the translator.
 
 use std::fmt::Write;
+use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use jib_frontend_aarch64::cpu;
 
@@ -13,6 +17,8 @@ use crate::vma::{Kind, Vma};
 pub(crate) enum ProcFile {
     /// `/proc/self/exe`
     Exe,
+    /// `/proc/PID/exe` of another process, which may be a guest, too.
+    ExeOf(i32),
     /// `/proc/self/maps`
     Maps,
     /// `/proc/self/cmdline`
@@ -35,7 +41,8 @@ pub(crate) fn recognise(path: &[u8]) -> Option<ProcFile> {
     let who = parts.next()?;
     let own = |p: &[u8], id: i32| p == id.to_string().as_bytes();
     if who != b"self" && who != b"thread-self" && !own(who, host::getpid()) && !own(who, host::gettid()) {
-        return None;
+        let pid = std::str::from_utf8(who).ok()?.parse().ok()?;
+        return (parts.next() == Some(b"exe") && parts.next().is_none()).then_some(ProcFile::ExeOf(pid));
     }
     let mut name = parts.next()?;
     if name == b"task" {
@@ -55,6 +62,40 @@ pub(crate) fn recognise(path: &[u8]) -> Option<ProcFile> {
     }
 }
 
+/// An absolute path for a relative one that leads to such a file, if the directory `dir` is in `/proc`.
+pub(crate) fn absolute(dir: i32, path: &[u8]) -> Option<Vec<u8>> {
+    const NAMES: [&[u8]; 6] = [b"exe", b"maps", b"cmdline", b"environ", b"auxv", b"cpuinfo"];
+    let last = path.rsplit(|&c| c == b'/').next()?;
+    if !NAMES.contains(&last) {
+        return None;
+    }
+    let link = if dir == libc::AT_FDCWD { "/proc/self/cwd".to_string() } else { format!("/proc/self/fd/{dir}") };
+    let base = std::fs::read_link(link).ok()?;
+    let base = base.as_os_str().as_bytes();
+    let inside = base == b"/proc" || base.starts_with(b"/proc/");
+    inside.then(|| [base, b"/", path].concat())
+}
+
+/// The program of another process, if that is one of ours: what is mapped where its code begins.
+pub(crate) fn program_of(t: &Thread, pid: i32) -> Option<PathBuf> {
+    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    let own = std::fs::metadata(format!("/proc/self/fd/{}", t.process.own.exe?)).ok()?;
+    if !same(&own, &std::fs::metadata(format!("/proc/{pid}/exe")).ok()?) {
+        return None;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before may hold anything; field 26 is where the code begins.
+    let code: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(26 - 3)?.parse().ok()?;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let holds = |line: &&str| {
+        let range = line.split(' ').next().and_then(|r| r.split_once('-'));
+        let hex = |s: &str| u64::from_str_radix(s, 16).unwrap_or(0);
+        range.is_some_and(|(start, end)| (hex(start)..hex(end)).contains(&code))
+    };
+    let path = maps.lines().find(holds)?.splitn(6, ' ').nth(5)?.trim_start();
+    path.starts_with('/').then(|| path.into())
+}
+
 /// The text of a made-up file.
 pub(crate) fn contents(t: &Thread, file: ProcFile) -> Vec<u8> {
     let facts = &t.process.facts;
@@ -64,7 +105,7 @@ pub(crate) fn contents(t: &Thread, file: ProcFile) -> Vec<u8> {
         ProcFile::Environ => facts.environ.clone(),
         ProcFile::Auxv => facts.auxv.clone(),
         ProcFile::CpuInfo => cpu_info().into_bytes(),
-        ProcFile::Exe => Vec::new(),
+        ProcFile::Exe | ProcFile::ExeOf(_) => Vec::new(),
     }
 }
 
@@ -101,6 +142,7 @@ fn maps_line(out: &mut String, start: u64, end: u64, vma: Vma, rest: &str, skipp
         Kind::Heap => "[heap]",
         Kind::Stack => "[stack]",
         Kind::Vdso => "[vdso]",
+        Kind::Vvar => "[vvar]",
     };
     let head = format!("{start:08x}-{end:08x} {r}{w}{x}{s} {offset:08x} {device} {inode} ");
     // Names begin in column 74, as the kernel aligns them.
@@ -168,9 +210,16 @@ mod tests {
         assert_eq!(recognise(format!("/proc/{pid}/maps").as_bytes()), Some(ProcFile::Maps));
         assert_eq!(recognise(format!("/proc/self/task/{pid}/auxv").as_bytes()), Some(ProcFile::Auxv));
         assert_eq!(recognise(b"/proc/cpuinfo"), Some(ProcFile::CpuInfo));
-        for other in
-            ["/proc/1/maps", "/proc/self/exe/x", "/proc/self", "/tmp/exe", "/proc/self/status", "/proc/self/task/1"]
-        {
+        assert_eq!(recognise(b"/proc/1/exe"), Some(ProcFile::ExeOf(1)));
+        for other in [
+            "/proc/1/maps",
+            "/proc/sys/exe",
+            "/proc/self/exe/x",
+            "/proc/self",
+            "/tmp/exe",
+            "/proc/self/status",
+            "/proc/self/task/1",
+        ] {
             assert_eq!(recognise(other.as_bytes()), None, "{other}");
         }
     }

@@ -12,7 +12,7 @@ const SHOWN: usize = 64;
 
 /// Logs a call, with its result if it has one already.
 pub(crate) fn log(t: &Thread, nr: u32, args: &Args, result: Option<i64>) {
-    let Some(fd) = t.process.strace else { return };
+    let Some(fd) = t.process.own.log else { return };
     let mut line = format!("{} ", host::gettid());
     match table::find(nr) {
         Some(row) => {

@@ -1,31 +1,72 @@
 //! Calls about the system and about limits.
 
-use super::{Answer, Args, copy_in, copy_out};
+use std::os::unix::ffi::OsStrExt;
+
+use super::{Answer, Args, copy_in, copy_out, seccomp};
 use crate::host::{self, Errno, try_call};
 use crate::thread::Thread;
 
-/// Bytes of one field of `struct utsname`, and which one is the machine.
+/// Bytes of one field of `struct utsname`, and where release and machine are.
 const UTS_FIELD: usize = 65;
+const UTS_RELEASE: usize = 2 * UTS_FIELD;
 const UTS_MACHINE: usize = 4 * UTS_FIELD;
 
-pub(crate) fn uname(_: &mut Thread, a: &Args) -> Answer {
+pub(crate) fn uname(t: &mut Thread, a: &Args) -> Answer {
     let mut names = [0u8; 6 * UTS_FIELD];
     try_call(libc::SYS_uname, &[names.as_mut_ptr() as u64])?;
     let machine = &mut names[UTS_MACHINE..UTS_MACHINE + UTS_FIELD];
     machine.fill(0);
     machine[..7].copy_from_slice(b"aarch64");
+    if let Some(release) = &t.process.release {
+        let field = &mut names[UTS_RELEASE..UTS_RELEASE + UTS_FIELD];
+        field.fill(0);
+        // The last byte stays null.
+        field.iter_mut().zip(release.as_bytes()).take(UTS_FIELD - 1).for_each(|(to, from)| *to = *from);
+    }
     copy_out(a[0], &names)?;
     Ok(0)
 }
 
-/// The host's vDSO answers this one without entering the kernel.
-pub(crate) fn clock_gettime(_: &mut Thread, a: &Args) -> Answer {
+/// The host's vDSO answers this one without entering the kernel. The guest's asks for real time when it no longer
+/// knows how the clocks differ.
+pub(crate) fn clock_gettime(t: &mut Thread, a: &Args) -> Answer {
+    if a[0] as i32 == libc::CLOCK_REALTIME {
+        t.process.vdso.refresh();
+    }
     let (seconds, nanoseconds) = host::clock(a[0] as i32)?;
     let mut b = [0; 16];
     b[..8].copy_from_slice(&seconds.to_le_bytes());
     b[8..].copy_from_slice(&nanoseconds.to_le_bytes());
     copy_out(a[1], &b)?;
     Ok(0)
+}
+
+pub(crate) fn gettimeofday(t: &mut Thread, a: &Args) -> Answer {
+    t.process.vdso.refresh();
+    Ok(t.pass(libc::SYS_gettimeofday, *a))
+}
+
+/// Makes a call that may set the real-time clock.
+fn set_clock(t: &mut Thread, nr: i64, a: &Args) -> Answer {
+    let result = t.pass(nr, *a);
+    t.process.vdso.distrust();
+    Ok(result)
+}
+
+pub(crate) fn clock_settime(t: &mut Thread, a: &Args) -> Answer {
+    set_clock(t, libc::SYS_clock_settime, a)
+}
+
+pub(crate) fn settimeofday(t: &mut Thread, a: &Args) -> Answer {
+    set_clock(t, libc::SYS_settimeofday, a)
+}
+
+pub(crate) fn adjtimex(t: &mut Thread, a: &Args) -> Answer {
+    set_clock(t, libc::SYS_adjtimex, a)
+}
+
+pub(crate) fn clock_adjtime(t: &mut Thread, a: &Args) -> Answer {
+    set_clock(t, libc::SYS_clock_adjtime, a)
 }
 
 /// Limits that would restrict the translator's own memory: remembered only.
@@ -105,8 +146,8 @@ pub(crate) fn prctl(t: &mut Thread, a: &Args) -> Answer {
         }
         PR_GET_TAGGED_ADDR_CTRL if a[1..5] == [0; 4] => Ok(t.tagged_addresses as i64),
         PR_SET_TAGGED_ADDR_CTRL | PR_GET_TAGGED_ADDR_CTRL => Err(Errno(libc::EINVAL)),
-        // A filter written for AArch64 numbers would kill the translator.
-        libc::PR_SET_SECCOMP => Err(Errno(libc::EINVAL)),
+        libc::PR_SET_SECCOMP => seccomp::set_by_prctl(t, a[1], a[2]),
+        libc::PR_GET_SECCOMP => Ok(t.seccomp.number()),
         // Would move the translator's own heap and stack marks.
         libc::PR_SET_MM => Err(Errno(libc::EPERM)),
         // Exists on x86 only.

@@ -6,7 +6,7 @@
 use libc::*;
 
 use super::Action::{self, Call, Leave, Missing, Optional, Pass, Path};
-use super::{exec, file, memory, path, signal, system, task, wait};
+use super::{exec, file, ids, memory, path, seccomp, signal, system, task, uring, wait};
 
 /// One system call.
 pub(crate) struct Row {
@@ -71,7 +71,7 @@ rows! {
     21 epoll_ctl "dddp" Call(wait::epoll_ctl);
     22 epoll_pwait "dpddpd" Call(wait::epoll_pwait);
     23 dup "d" Pass(SYS_dup);
-    24 dup3 "ddx" Pass(SYS_dup3);
+    24 dup3 "ddx" Call(file::dup3);
     25 fcntl "ddx" Call(file::fcntl);
     26 inotify_init1 "x" Pass(SYS_inotify_init1);
     27 inotify_add_watch "dsx" Path(SYS_inotify_add_watch, 1);
@@ -101,8 +101,8 @@ rows! {
     51 chroot "s" Pass(SYS_chroot);
     52 fchmod "do" Pass(SYS_fchmod);
     53 fchmodat "Dso" Path(SYS_fchmodat, 1);
-    54 fchownat "Dsddx" Path(SYS_fchownat, 1);
-    55 fchown "ddd" Pass(SYS_fchown);
+    54 fchownat "Dsddx" Call(ids::fchownat);
+    55 fchown "ddd" Call(ids::fchown);
     56 openat "Dsxo" Call(path::openat);
     57 close "d" Call(file::close);
     58 vhangup "" Pass(SYS_vhangup);
@@ -144,7 +144,7 @@ rows! {
     94 exit_group "d" Leave(task::exit_group);
     95 waitid "ddpxp" Pass(SYS_waitid);
     96 set_tid_address "p" Call(task::set_tid_address);
-    97 unshare "x" Pass(SYS_unshare);
+    97 unshare "x" Call(task::unshare);
     98 futex "pddppd" Pass(SYS_futex);
     99 set_robust_list "pd" Pass(SYS_set_robust_list);
     100 get_robust_list "dpp" Pass(SYS_get_robust_list);
@@ -159,7 +159,7 @@ rows! {
     109 timer_getoverrun "d" Pass(SYS_timer_getoverrun);
     110 timer_settime "dxpp" Pass(SYS_timer_settime);
     111 timer_delete "d" Pass(SYS_timer_delete);
-    112 clock_settime "dp" Pass(SYS_clock_settime);
+    112 clock_settime "dp" Call(system::clock_settime);
     113 clock_gettime "dp" Call(system::clock_gettime);
     114 clock_getres "dp" Pass(SYS_clock_getres);
     115 clock_nanosleep "dxpp" Pass(SYS_clock_nanosleep);
@@ -190,23 +190,23 @@ rows! {
     140 setpriority "ddd" Pass(SYS_setpriority);
     141 getpriority "dd" Pass(SYS_getpriority);
     142 reboot "xxxp" Pass(SYS_reboot);
-    143 setregid "dd" Pass(SYS_setregid);
-    144 setgid "d" Pass(SYS_setgid);
-    145 setreuid "dd" Pass(SYS_setreuid);
-    146 setuid "d" Pass(SYS_setuid);
-    147 setresuid "ddd" Pass(SYS_setresuid);
-    148 getresuid "ppp" Pass(SYS_getresuid);
-    149 setresgid "ddd" Pass(SYS_setresgid);
-    150 getresgid "ppp" Pass(SYS_getresgid);
-    151 setfsuid "d" Pass(SYS_setfsuid);
-    152 setfsgid "d" Pass(SYS_setfsgid);
+    143 setregid "dd" Call(ids::setregid);
+    144 setgid "d" Call(ids::setgid);
+    145 setreuid "dd" Call(ids::setreuid);
+    146 setuid "d" Call(ids::setuid);
+    147 setresuid "ddd" Call(ids::setresuid);
+    148 getresuid "ppp" Call(ids::getresuid);
+    149 setresgid "ddd" Call(ids::setresgid);
+    150 getresgid "ppp" Call(ids::getresgid);
+    151 setfsuid "d" Call(ids::setfsuid);
+    152 setfsgid "d" Call(ids::setfsgid);
     153 times "p" Pass(SYS_times);
     154 setpgid "dd" Pass(SYS_setpgid);
     155 getpgid "d" Pass(SYS_getpgid);
     156 getsid "d" Pass(SYS_getsid);
     157 setsid "" Pass(SYS_setsid);
     158 getgroups "dp" Pass(SYS_getgroups);
-    159 setgroups "dp" Pass(SYS_setgroups);
+    159 setgroups "dp" Call(ids::setgroups);
     160 uname "p" Call(system::uname);
     161 sethostname "sd" Pass(SYS_sethostname);
     162 setdomainname "sd" Pass(SYS_setdomainname);
@@ -216,15 +216,15 @@ rows! {
     166 umask "o" Pass(SYS_umask);
     167 prctl "dxxxx" Call(system::prctl);
     168 getcpu "ppp" Pass(SYS_getcpu);
-    169 gettimeofday "pp" Pass(SYS_gettimeofday);
-    170 settimeofday "pp" Pass(SYS_settimeofday);
-    171 adjtimex "p" Pass(SYS_adjtimex);
+    169 gettimeofday "pp" Call(system::gettimeofday);
+    170 settimeofday "pp" Call(system::settimeofday);
+    171 adjtimex "p" Call(system::adjtimex);
     172 getpid "" Pass(SYS_getpid);
     173 getppid "" Pass(SYS_getppid);
-    174 getuid "" Pass(SYS_getuid);
-    175 geteuid "" Pass(SYS_geteuid);
-    176 getgid "" Pass(SYS_getgid);
-    177 getegid "" Pass(SYS_getegid);
+    174 getuid "" Call(ids::getuid);
+    175 geteuid "" Call(ids::geteuid);
+    176 getgid "" Call(ids::getgid);
+    177 getegid "" Call(ids::getegid);
     178 gettid "" Pass(SYS_gettid);
     179 sysinfo "p" Pass(SYS_sysinfo);
     180 mq_open "sxop" Call(file::mq_open);
@@ -297,9 +297,9 @@ rows! {
     263 fanotify_mark "dxxDs" Pass(SYS_fanotify_mark);
     264 name_to_handle_at "Dsppx" Pass(SYS_name_to_handle_at);
     265 open_by_handle_at "dpx" Call(file::open_by_handle_at);
-    266 clock_adjtime "dp" Pass(SYS_clock_adjtime);
+    266 clock_adjtime "dp" Call(system::clock_adjtime);
     267 syncfs "d" Pass(SYS_syncfs);
-    268 setns "dx" Pass(SYS_setns);
+    268 setns "dx" Call(task::setns);
     269 sendmmsg "dpdx" Pass(SYS_sendmmsg);
     270 process_vm_readv "dpdpdx" Pass(SYS_process_vm_readv);
     271 process_vm_writev "dpdpdx" Pass(SYS_process_vm_writev);
@@ -308,7 +308,7 @@ rows! {
     274 sched_setattr "dpx" Pass(SYS_sched_setattr);
     275 sched_getattr "dpdx" Pass(SYS_sched_getattr);
     276 renameat2 "DsDsx" Pass(SYS_renameat2);
-    277 seccomp "dxp" Call(task::seccomp);
+    277 seccomp "dxp" Call(seccomp::seccomp);
     278 getrandom "pdx" Pass(SYS_getrandom);
     279 memfd_create "sx" Pass(SYS_memfd_create);
     280 bpf "dpd" Pass(SYS_bpf);
@@ -322,14 +322,14 @@ rows! {
     288 pkey_mprotect "pxxd" Call(memory::pkey_mprotect);
     289 pkey_alloc "xx" Call(memory::pkey_alloc);
     290 pkey_free "d" Call(memory::pkey_free);
-    291 statx "Dsxxp" Path(SYS_statx, 1);
+    291 statx "Dsxxp" Call(ids::statx);
     292 io_pgetevents "pddppp" Call(wait::io_pgetevents);
     293 rseq "pdxx" Optional;
     294 kexec_file_load "dddsx" Pass(SYS_kexec_file_load);
     424 pidfd_send_signal "ddpx" Pass(424);
-    425 io_uring_setup "dp" Missing;
-    426 io_uring_enter "dddxpd" Missing;
-    427 io_uring_register "ddpd" Missing;
+    425 io_uring_setup "dp" Call(uring::setup);
+    426 io_uring_enter "dddxpd" Call(uring::enter);
+    427 io_uring_register "ddpd" Call(uring::register);
     428 open_tree "Dsx" Pass(428);
     429 move_mount "DsDsx" Pass(429);
     430 fsopen "sx" Pass(430);
@@ -364,7 +364,7 @@ rows! {
     459 lsm_get_self_attr "dppx" Pass(459);
     460 lsm_set_self_attr "dpdx" Pass(460);
     461 lsm_list_modules "ppx" Pass(461);
-    462 mseal "pxx" Missing;
+    462 mseal "pxx" Pass(462);
 }
 
 #[cfg(test)]

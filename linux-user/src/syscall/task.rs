@@ -70,12 +70,38 @@ fn make(t: &mut Thread, c: &Clone) -> Answer {
     }
 }
 
+/// Flags and types of namespaces that only a process with one thread may change.
+const ALONE: u64 = (libc::CLONE_NEWUSER | libc::CLONE_VM | libc::CLONE_SIGHAND | libc::CLONE_THREAD) as u64;
+/// How often a thread that has just ended is waited for: the kernel counts it a little longer.
+const PATIENCE: u32 = 50;
+
+/// Makes a call while the translator's own thread does not exist.
+fn alone(t: &mut Thread, nr: i64, a: &Args) -> Answer {
+    let process = t.process.clone();
+    process.translator.without_worker(|| {
+        let mut result = t.pass(nr, *a);
+        for _ in 0..PATIENCE {
+            if result != Errno(libc::EINVAL).raw() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            result = t.pass(nr, *a);
+        }
+        Ok(result)
+    })
+}
+
+pub(crate) fn unshare(t: &mut Thread, a: &Args) -> Answer {
+    if a[0] & ALONE != 0 { alone(t, libc::SYS_unshare, a) } else { Ok(t.pass(libc::SYS_unshare, *a)) }
+}
+
+pub(crate) fn setns(t: &mut Thread, a: &Args) -> Answer {
+    // The descriptor alone may say what kind it is.
+    const KINDS: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS) as u64;
+    if a[1] == 0 || a[1] & KINDS != 0 { alone(t, libc::SYS_setns, a) } else { Ok(t.pass(libc::SYS_setns, *a)) }
+}
+
 /// A traced process would show the translator's registers: refused, as to an unprivileged debugger.
 pub(crate) fn ptrace(_: &mut Thread, _: &Args) -> Answer {
     Err(Errno(libc::EPERM))
-}
-
-/// Filters written for AArch64 numbers would kill the translator: as in a kernel without them.
-pub(crate) fn seccomp(_: &mut Thread, _: &Args) -> Answer {
-    Err(Errno(libc::EINVAL))
 }

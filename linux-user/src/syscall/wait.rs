@@ -6,7 +6,7 @@ use crate::thread::Thread;
 
 /// Makes a call during which the mask at `mask` (if not null) applies. If a signal interrupts it,
 /// that is the mask under which the handler begins.
-fn masked(t: &mut Thread, nr: i64, args: Args, mask: u64) -> Answer {
+pub(super) fn masked(t: &mut Thread, nr: i64, args: Args, mask: u64) -> Answer {
     let set = if mask == 0 { None } else { Some(word_in(mask)?) };
     let usual = t.context.mask();
     t.context.adopt_mask(set.unwrap_or(usual));
@@ -53,8 +53,13 @@ pub(crate) fn epoll_ctl(t: &mut Thread, a: &Args) -> Answer {
         return Ok(t.pass(libc::SYS_epoll_ctl, [a[0], a[1], a[2], 0, 0, 0]));
     }
     let guest: [u8; GUEST_EVENT] = copy_in(a[3])?;
-    let host: [u8; HOST_EVENT] = std::array::from_fn(|i| guest[if i < 4 { i } else { i + 4 }]);
+    let host = packed(&guest);
     Ok(t.pass(libc::SYS_epoll_ctl, [a[0], a[1], a[2], host.as_ptr() as u64, 0, 0]))
+}
+
+/// An aligned event to a packed one.
+pub(super) fn packed(guest: &[u8; GUEST_EVENT]) -> [u8; HOST_EVENT] {
+    std::array::from_fn(|i| guest[if i < 4 { i } else { i + 4 }])
 }
 
 /// Packed events to aligned ones.

@@ -7,18 +7,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A private state of apt's in a folder.
-pub(super) struct Apt {
+#[derive(Debug)]
+pub struct Apt {
     dir: PathBuf,
 }
 
 impl Apt {
-    /// Prepares `dir` with the sources found in `etc` (`/etc/apt`).
-    pub(super) fn new(dir: &Path, etc: &Path) -> io::Result<Apt> {
+    /// Prepares `dir` with the sources found in `etc` (`/etc/apt`). Fails if a file cannot be read or written.
+    pub fn new(dir: &Path, etc: &Path) -> io::Result<Apt> {
+        Apt::of_release(dir, etc, "")
+    }
+
+    /// The same for another release than the host's, if `release` is not empty.
+    pub fn of_release(dir: &Path, etc: &Path, release: &str) -> io::Result<Apt> {
         for sub in ["lists/partial", "archives/partial", "sources"] {
             fs::create_dir_all(dir.join(sub))?;
         }
         fs::write(dir.join("status"), "")?;
         for (name, text) in sources(etc)? {
+            let text = if release.is_empty() { text } else { text.lines().map(|l| of_release(l, release)).collect() };
             fs::write(dir.join("sources").join(name), text)?;
         }
         Ok(Apt { dir: dir.to_path_buf() })
@@ -48,7 +55,7 @@ impl Apt {
     }
 
     /// Fetches the lists. A source that has nothing for arm64 is no failure: what matters is the download.
-    pub(super) fn update(&self) -> Result<(), String> {
+    pub fn update(&self) -> Result<(), String> {
         run(self.command("apt-get").args(["-q", "update"])).map(drop).or_else(|why| match why {
             Failure::Start(why) => Err(why),
             Failure::Status(_) => Ok(()),
@@ -56,13 +63,34 @@ impl Apt {
     }
 
     /// The package that the metapackage `meta` stands for: its first dependency with that prefix.
-    pub(super) fn resolve(&self, meta: &str, prefix: &str) -> Result<String, String> {
+    pub fn resolve(&self, meta: &str, prefix: &str) -> Result<String, String> {
         let text = run(self.command("apt-cache").args(["show", "--no-all-versions", meta])).map_err(Failure::text)?;
         dependency(&text, prefix).ok_or_else(|| format!("no package {prefix}* behind {meta}"))
     }
 
+    /// The folder with the lists of sources, as they may be put into a system's `/etc/apt/sources.list.d`.
+    pub fn sources(&self) -> PathBuf {
+        self.dir.join("sources")
+    }
+
+    /// Downloads packages and all that they depend on; patterns of apt's are allowed. Gives the files.
+    /// Fails with what apt said.
+    pub fn download(&self, packages: &[&str]) -> Result<Vec<PathBuf>, String> {
+        let mut command = self.command("apt-get");
+        // Without a package installed there is nothing to lock; the locks belong to root.
+        command.args(["-q", "-y", "-o", "Debug::NoLocking=true", "-o", "APT::Install-Recommends=false"]);
+        command.args(["install", "--download-only"]).args(packages);
+        run(&mut command).map_err(Failure::text)?;
+        let archives = self.dir.join("archives");
+        let list = fs::read_dir(&archives).map_err(|e| format!("{}: {e}", archives.display()))?;
+        let mut files: Vec<PathBuf> = list.flatten().map(|entry| entry.path()).collect();
+        files.retain(|path| path.extension().is_some_and(|e| e == "deb"));
+        files.sort();
+        Ok(files)
+    }
+
     /// Downloads a package and unpacks it into `into`.
-    pub(super) fn unpack(&self, package: &str, into: &Path) -> Result<(), String> {
+    pub fn unpack(&self, package: &str, into: &Path) -> Result<(), String> {
         let dir = self.dir.join(package);
         fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         let mut command = self.command("apt-get");
@@ -141,6 +169,26 @@ fn is_archive(entry: &str) -> bool {
     uris.map(|uri| uri.trim_end_matches('/')).any(|uri| uri.rsplit('/').next().is_some_and(|n| n.starts_with("debian")))
 }
 
+/// A line of a source with its suites exchanged for those of `release`, ended.
+fn of_release(line: &str, release: &str) -> String {
+    let suite = |word: &str| match word.split_once('-') {
+        Some((_, pocket)) => format!("{release}-{pocket}"),
+        None => release.to_string(),
+    };
+    let mut words: Vec<String> = line.split_whitespace().map(str::to_string).collect();
+    if line.starts_with("Suites:") {
+        words.iter_mut().skip(1).for_each(|w| *w = suite(w));
+    } else if line.starts_with("deb ") {
+        let uri = words.iter().position(|w| w.contains(":/"));
+        if let Some(word) = uri.and_then(|i| words.get_mut(i + 1)) {
+            *word = suite(word);
+        }
+    } else {
+        return format!("{line}\n");
+    }
+    words.join(" ") + "\n"
+}
+
 /// The entries of a deb822 file, without comments and restrictions to architectures.
 fn stanzas(text: &str) -> Vec<String> {
     let mut stanzas = vec![String::new()];
@@ -189,6 +237,17 @@ fn dependency(record: &str, prefix: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_release() {
+        let of = |line| of_release(line, "trixie");
+        assert_eq!(of("Suites: bookworm bookworm-updates"), "Suites: trixie trixie-updates\n");
+        assert_eq!(
+            of("deb [signed-by=/x] http://e.example/debian a-security main b"),
+            "deb [signed-by=/x] http://e.example/debian trixie-security main b\n"
+        );
+        assert_eq!(of("Components: main"), "Components: main\n");
+    }
 
     #[test]
     fn metapackages() {

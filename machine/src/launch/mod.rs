@@ -3,7 +3,7 @@
 //! [`options`] is what can be said; [`fetch`] gets the default guest, [`guest`] makes its initramfs;
 //! [`session`] runs the machine, [`watch`] listens to it; [`terminal`] and [`io`] are the user's side.
 
-mod apt;
+pub mod apt;
 pub mod fetch;
 mod guest;
 pub mod io;

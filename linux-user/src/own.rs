@@ -1,0 +1,86 @@
+//! Descriptors that are ours, not the guest's: it neither sees them closed nor closes them.
+//!
+//! Three things must stay in reach wherever the guest goes (another root, a deleted file): the file
+//! that jib itself runs from, so that it can start itself; the guest's program, for
+//! `/proc/self/exe`; and the log of system calls.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, IntoRawFd};
+
+use crate::host::{self, Errno, try_call};
+
+/// Where our numbers begin, if the limit of open files allows.
+const OWN_FD_MIN: u64 = 1000;
+/// What the kernel calls a program that was started by its descriptor.
+const STARTED_BY_FD: &[u8] = b"/dev/fd/";
+
+/// Our descriptors; all are closed on `execve` but while one of ours is under way.
+#[derive(Debug, Default)]
+pub(crate) struct OwnFds {
+    /// The file that we run from.
+    pub exe: Option<i32>,
+    /// The guest's program.
+    pub program: Option<i32>,
+    /// The log of system calls.
+    pub log: Option<i32>,
+}
+
+impl OwnFds {
+    /// Is `fd` ours?
+    pub(crate) fn holds(&self, fd: i32) -> bool {
+        self.all().any(|own| own == fd)
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = i32> + '_ {
+        [self.exe, self.program, self.log].into_iter().flatten()
+    }
+}
+
+/// A copy of `fd` out of the guest's way.
+fn copy(fd: i32, command: i32) -> Result<i32, Errno> {
+    let at = |min: u64| try_call(libc::SYS_fcntl, &[fd as u64, command as u64, min]);
+    at(OWN_FD_MIN).or_else(|_| at(100)).or_else(|_| at(3)).map(|fd| fd as i32)
+}
+
+/// A copy of `fd` that is ours and closed on `execve`.
+pub(crate) fn keep(fd: i32) -> Result<i32, Errno> {
+    copy(fd, libc::F_DUPFD_CLOEXEC)
+}
+
+/// A copy of `fd` for the next program.
+pub(crate) fn hand_on(fd: i32) -> Result<i32, Errno> {
+    copy(fd, libc::F_DUPFD)
+}
+
+/// Takes a file into our range.
+pub(crate) fn adopt(file: File) -> Option<i32> {
+    if file.as_raw_fd() as u64 >= OWN_FD_MIN {
+        let fd = file.into_raw_fd();
+        close_on_exec(fd, true);
+        return Some(fd);
+    }
+    keep(file.as_raw_fd()).ok()
+}
+
+/// Shall `fd` be closed on `execve`?
+pub(crate) fn close_on_exec(fd: i32, on: bool) {
+    let flag = if on { libc::FD_CLOEXEC } else { 0 };
+    host::call(libc::SYS_fcntl, &[fd as u64, libc::F_SETFD as u64, flag as u64]);
+}
+
+/// The file that we run from: handed on by the jib that started us, else from `/proc`.
+pub(crate) fn exe() -> Option<i32> {
+    let name = host::started_as();
+    let handed_on = name.strip_prefix(STARTED_BY_FD).and_then(|n| std::str::from_utf8(n).ok()?.parse().ok());
+    if let Some(fd) = handed_on {
+        close_on_exec(fd, true);
+        return Some(fd);
+    }
+    let flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
+    let path = c"/proc/self/exe";
+    let fd = try_call(libc::SYS_openat, &[libc::AT_FDCWD as u64, path.as_ptr() as u64, flags, 0]).ok()?;
+    let own = keep(fd as i32).ok();
+    _ = try_call(libc::SYS_close, &[fd]);
+    own
+}

@@ -1,0 +1,95 @@
+//! `seccomp` and its `prctl`: installing filters, and what a filtered call meets.
+
+use super::{Answer, Args, copy_in, finish};
+use crate::ExitStatus;
+use crate::host::Errno;
+use crate::mem;
+use crate::run::Ended;
+use crate::seccomp::bpf::{INSN, Insn, MAX_INSNS};
+use crate::seccomp::{self, Filter, Mode, Verdict};
+use crate::signal::SigInfo;
+use crate::signal::frame::FaultRecord;
+use crate::thread::Thread;
+use std::sync::Arc;
+
+const SET_MODE_STRICT: u32 = 0;
+const SET_MODE_FILTER: u32 = 1;
+const GET_ACTION_AVAIL: u32 = 2;
+/// Give the filter to all threads; the rest are about logging and speculation.
+const TSYNC: u64 = 1;
+const KNOWN_FLAGS: u64 = TSYNC | 2 | 4;
+
+pub(crate) fn seccomp(t: &mut Thread, a: &Args) -> Answer {
+    match a[0] as u32 {
+        SET_MODE_STRICT if a[1] == 0 && a[2] == 0 => strict(t),
+        SET_MODE_FILTER => install(t, a[1], a[2]),
+        GET_ACTION_AVAIL if a[1] == 0 => {
+            let action = u32::from_le_bytes(copy_in(a[2])?);
+            const KNOWN: [u32; 7] = [0x8000_0000, 0, 0x0003_0000, 0x0005_0000, 0x7ff0_0000, 0x7ffc_0000, 0x7fff_0000];
+            if KNOWN.contains(&action) { Ok(0) } else { Err(Errno(libc::EOPNOTSUPP)) }
+        }
+        _ => Err(Errno(libc::EINVAL)),
+    }
+}
+
+/// `prctl(PR_SET_SECCOMP, mode, program)`
+pub(crate) fn set_by_prctl(t: &mut Thread, mode: u64, program: u64) -> Answer {
+    match mode {
+        1 => strict(t),
+        2 => install(t, 0, program),
+        _ => Err(Errno(libc::EINVAL)),
+    }
+}
+
+fn strict(t: &mut Thread) -> Answer {
+    match t.seccomp {
+        Mode::Filtered(_) => Err(Errno(libc::EINVAL)),
+        _ => {
+            t.seccomp = Mode::Strict;
+            Ok(0)
+        }
+    }
+}
+
+fn install(t: &mut Thread, flags: u64, program: u64) -> Answer {
+    if flags & !KNOWN_FLAGS != 0 || matches!(t.seccomp, Mode::Strict) {
+        return Err(Errno(libc::EINVAL));
+    }
+    // `struct sock_fprog`: a count, and behind padding an address.
+    let head: [u8; 16] = copy_in(program)?;
+    let len = u16::from_le_bytes([head[0], head[1]]) as usize;
+    let at = u64::from_le_bytes(std::array::from_fn(|i| head[8 + i]));
+    if len == 0 || len > MAX_INSNS {
+        return Err(Errno(libc::EINVAL));
+    }
+    if !seccomp::allowed() {
+        return Err(Errno(libc::EACCES));
+    }
+    let mut bytes = vec![0; len * INSN];
+    mem::read(at, &mut bytes).map_err(|_| Errno(libc::EFAULT))?;
+    let program = bytes.as_chunks::<INSN>().0.iter().map(|b| Insn::from_bytes(*b)).collect();
+    let filter = Filter::new(program, t.seccomp.filter())?;
+    t.seccomp = Mode::Filtered(filter.clone());
+    if flags & TSYNC != 0 {
+        t.process.filters.give(filter);
+    }
+    Ok(0)
+}
+
+/// Asks the filters about a call; `Some` if it is not to be made, with how the thread goes on.
+pub(crate) fn intercept(t: &mut Thread, nr: u32, args: &Args) -> Option<Option<Ended>> {
+    let pc = t.vcpu.state.pc();
+    match t.seccomp.verdict(nr, pc, args) {
+        Verdict::Allow => None,
+        Verdict::Errno(e) => Some(finish(t, nr, args, -(e as i64))),
+        Verdict::Trace => Some(finish(t, nr, args, Errno(libc::ENOSYS).raw())),
+        Verdict::Trap(datum) => {
+            let info = SigInfo::filtered(pc, nr, seccomp::ARCH, datum);
+            Some(t.force(&info, FaultRecord::default()))
+        }
+        // The last thread takes the process with it.
+        Verdict::KillThread if Arc::strong_count(&t.process) > 1 => Some(Some(Ended::Thread(libc::SIGSYS))),
+        Verdict::KillThread => Some(Some(Ended::Process(ExitStatus::Signaled(libc::SIGSYS)))),
+        Verdict::KillProcess(signal) => Some(Some(Ended::Process(ExitStatus::Signaled(signal)))),
+    }
+}

@@ -1,0 +1,135 @@
+/* Programs that no path leads to any more: deleted, anonymous, in another root; descriptors of nobody's business. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *const none[] = { NULL };
+
+static void ended(const char *what, pid_t pid) {
+    int s;
+    waitpid(pid, &s, 0);
+    printf("%s: %s %d\n", what, WIFEXITED(s) ? "exit" : "signal", WIFEXITED(s) ? WEXITSTATUS(s) : WTERMSIG(s));
+    fflush(stdout);
+}
+
+static int copy_of_self(int to) {
+    char b[65536];
+    int from = open("/proc/self/exe", O_RDONLY);
+    for (ssize_t n; (n = read(from, b, sizeof b)) > 0;)
+        if (write(to, b, n) != n) return -1;
+    return close(from);
+}
+
+static int lowest(void) {
+    int fd = open("/dev/null", O_RDONLY);
+    close(fd);
+    return fd;
+}
+
+int main(int argc, char **argv) {
+    pid_t pid;
+    char path[64];
+    if (argc > 1) {
+        printf("%s runs, lowest descriptor %d\n", argv[1], lowest());
+        return 5;
+    }
+    printf("lowest descriptor %d\n", lowest());
+    fflush(stdout);
+
+    /* Every descriptor may be closed: we go on, and can start programs. */
+    if ((pid = fork()) == 0) {
+        syscall(SYS_close_range, 3, ~0u, 0);
+        for (int fd = 3; fd < 4096; fd++) close(fd);
+        char *args[] = { "me", "after closing", NULL };
+        execve("/proc/self/exe", args, none);
+        _exit(errno);
+    }
+    ended("closed", pid);
+
+    int fd = memfd_create("program", MFD_CLOEXEC);
+    if (copy_of_self(fd)) return 1;
+    if ((pid = fork()) == 0) {
+        char *args[] = { "me", "anonymous", NULL };
+        fexecve(fd, args, none);
+        _exit(errno);
+    }
+    ended("memory file", pid);
+
+    strcpy(path, "/tmp/jib-reach-XXXXXX");
+    int copy = mkstemp(path);
+    if (copy_of_self(copy) || fchmod(copy, 0755)) return 1;
+    close(copy);
+    int held = open(path, O_PATH);
+    unlink(path);
+    if ((pid = fork()) == 0) {
+        char *args[] = { "me", "deleted", NULL };
+        syscall(SYS_execveat, held, "", args, none, AT_EMPTY_PATH);
+        _exit(errno);
+    }
+    ended("deleted", pid);
+    close(held);
+
+    /* In a root without anything but the program. */
+    char dir[] = "/tmp/jib-root-XXXXXX";
+    if (!mkdtemp(dir)) return 1;
+    snprintf(path, sizeof path, "%s/program", dir);
+    copy = open(path, O_CREAT | O_WRONLY, 0755);
+    if (copy_of_self(copy)) return 1;
+    close(copy);
+    if ((pid = fork()) == 0) {
+        if (unshare(CLONE_NEWUSER) || chroot(dir) || chdir("/")) _exit(100 + errno);
+        char *args[] = { "me", "in a root", NULL };
+        execve("/program", args, none);
+        _exit(errno);
+    }
+    ended("chroot", pid);
+    if ((pid = fork()) == 0) {
+        if (chdir(dir)) _exit(1);
+        char *args[] = { "me", "relative", NULL };
+        execve("program", args, none);
+        _exit(errno);
+    }
+    ended("relative", pid);
+    chmod(path, 0644);
+    if (getuid() != 0 && (pid = fork()) == 0) {
+        execve(path, none, none);
+        _exit(errno);
+    }
+    if (getuid() != 0) ended("no right", pid);
+    else puts("no right: exit 13");
+    unlink(path);
+    if ((pid = fork()) == 0) {
+        execve(path, none, none);
+        _exit(errno);
+    }
+    ended("absent", pid);
+    rmdir(dir);
+
+    /* A program of the host's runs natively. */
+    char seen[256] = "";
+    int p[2];
+    if (pipe(p)) return 1;
+    if ((pid = fork()) == 0) {
+        dup2(p[1], 1);
+        execl("/bin/readlink", "readlink", "/proc/self/exe", NULL);
+        _exit(errno);
+    }
+    waitpid(pid, NULL, 0);
+    ssize_t n = read(p[0], seen, sizeof seen - 1);
+    printf("natively: %s", n > 0 && !strstr(seen, "jib") ? "an x86-64 program\n" : seen);
+    char line[256] = "";
+    FILE *f = fopen("/proc/self/cmdline", "r");
+    size_t got = fread(line, 1, sizeof line, f);
+    printf("cmdline: %d\n", got == strlen(argv[0]) + 1 && !memcmp(line, argv[0], got));
+    return 0;
+}
