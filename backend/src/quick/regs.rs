@@ -485,7 +485,7 @@ enum Class {
 fn cached_class(s: Slot) -> Option<Class> {
     match s.0 {
         0..=31 => Some(Class::Word),
-        n if n >= slot::V0.0 && n < slot::V0.0 + 64 && (n - slot::V0.0).is_multiple_of(2) => Some(Class::Vec),
+        n if (slot::V0.0..slot::V0.0 + 64).contains(&n) && (n - slot::V0.0).is_multiple_of(2) => Some(Class::Vec),
         _ => None,
     }
 }
