@@ -11,6 +11,8 @@ use crate::host::{self, Errno, try_call};
 
 /// Where our numbers begin, if the limit of open files allows.
 const OWN_FD_MIN: u64 = 1000;
+/// How many numbers below the limit are ours if that is low.
+const HIGHEST: u64 = 8;
 /// What the kernel calls a program that was started by its descriptor.
 const STARTED_BY_FD: &[u8] = b"/dev/fd/";
 
@@ -40,7 +42,13 @@ impl OwnFds {
 /// A copy of `fd` out of the guest's way.
 fn copy(fd: i32, command: i32) -> Result<i32, Errno> {
     let at = |min: u64| try_call(libc::SYS_fcntl, &[fd as u64, command as u64, min]);
-    at(OWN_FD_MIN).or_else(|_| at(100)).or_else(|_| at(3)).map(|fd| fd as i32)
+    // With a low limit: the highest numbers that it allows.
+    let below_limit = || {
+        let mut limit = [0u64; 2];
+        try_call(libc::SYS_prlimit64, &[0, libc::RLIMIT_NOFILE as u64, 0, limit.as_mut_ptr() as u64])?;
+        at(limit[0].saturating_sub(HIGHEST).max(3))
+    };
+    at(OWN_FD_MIN).or_else(|_| below_limit()).or_else(|_| at(3)).map(|fd| fd as i32)
 }
 
 /// A copy of `fd` that is ours and closed on `execve`.

@@ -124,7 +124,7 @@ fn set_one(old: Four, mighty: bool, id: u32) -> Option<Four> {
 fn set_two(old: Four, mighty: bool, real: u32, effective: u32) -> Option<Four> {
     let real_fits = [KEEP, old[REAL], old[EFFECTIVE]].contains(&real);
     let effective_fits = [KEEP, old[REAL], old[EFFECTIVE], old[SAVED]].contains(&effective);
-    if !mighty && !(real_fits && effective_fits) {
+    if !(mighty || real_fits && effective_fits) {
         return None;
     }
     let kept = |new: u32, old: u32| if new == KEEP { old } else { new };

@@ -134,7 +134,7 @@ struct Old(Size, u64, u64);
 #[derive(Default)]
 struct Rewritten {
     old: Vec<Old>,
-    memory: Vec<Box<[u8; 24]>>,
+    memory: Vec<Vec<u8>>,
 }
 
 // Opcodes, and fields of a request.
@@ -158,7 +158,7 @@ impl Rewritten {
 
     /// Leads the pointer at `at` to `bytes`.
     fn lead(&mut self, at: u64, bytes: [u8; 24]) {
-        let bytes = Box::new(bytes);
+        let bytes = bytes.to_vec();
         let to = bytes.as_ptr() as u64;
         self.memory.push(bytes);
         self.change(Size::B8, at, |_| to);

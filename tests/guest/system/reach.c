@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -55,6 +56,16 @@ int main(int argc, char **argv) {
         _exit(errno);
     }
     ended("closed", pid);
+
+    /* With few descriptors allowed, ours are the highest. */
+    if ((pid = fork()) == 0) {
+        struct rlimit few = { 24, 24 };
+        setrlimit(RLIMIT_NOFILE, &few);
+        char *args[] = { "me", "with a low limit", NULL };
+        execve("/proc/self/exe", args, none);
+        _exit(errno);
+    }
+    ended("limited", pid);
 
     int fd = memfd_create("program", MFD_CLOEXEC);
     if (copy_of_self(fd)) return 1;
