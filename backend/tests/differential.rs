@@ -142,7 +142,7 @@ impl Jit {
 }
 
 /// What is left is what each x86-64 since 2008 has.
-const ABOVE_SSE42: &str = "avx,avx2,fma,bmi1,bmi2,lzcnt,aes,sha,pclmul";
+const ABOVE_SSE42: &str = "avx,avx2,fma,f16c,bmi1,bmi2,lzcnt,aes,sha,pclmul";
 
 #[test]
 fn every_row_agrees_with_qemu_on_a_host_of_2008() {
