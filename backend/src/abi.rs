@@ -480,6 +480,8 @@ pub(crate) struct HostFeatures {
     pub(crate) sha: bool,
     /// PCLMULQDQ
     pub(crate) pclmul: bool,
+    /// F16C
+    pub(crate) f16c: bool,
 }
 
 impl HostFeatures {
@@ -517,6 +519,7 @@ impl HostFeatures {
             aes: "aes",
             sha: "sha",
             pclmul: "pclmulqdq",
+            f16c: "f16c",
         }
     }
 }

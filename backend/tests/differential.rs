@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jib_backend::{EngineKind, Options, Translator, Vcpu};
 use jib_frontend_aarch64::A64;
 use jib_ir::guest::Fetch;
-use jib_ir::runtime::{Access, Exit, Fault, RmwOp, Runtime};
+use jib_ir::runtime::{Access, Exit, Fault};
 use jib_ir::state::slot;
-use jib_ir::ty::Size;
 use jib_testing::case::{CODE, Case, FILLER, Outcome, PAGE, Stop, WINDOW, WINDOW_LEN, fill};
 use jib_testing::differential;
 use jib_testing::interp::{outcome, state_of, stop_of};
+use jib_testing::memory::Bytes;
 
 /// The words that the translator reads.
 type Words = Arc<Mutex<Vec<u32>>>;
@@ -86,57 +86,24 @@ impl Window {
         let inside = (WINDOW..WINDOW + WINDOW_LEN).contains(&plain);
         if inside { Ok(plain as *mut u8) } else { Err(Fault { addr, access, cause: 0 }) }
     }
-
-    fn read(&self, size: Size, addr: u64, access: Access) -> Result<u128, Fault> {
-        (0..size.bytes()).try_fold(0, |v, i| {
-            let at = self.at(addr.wrapping_add(i), access)?;
-            // SAFETY: inside the window.
-            Ok(v | (unsafe { at.read_volatile() } as u128) << (8 * i))
-        })
-    }
 }
 
-impl Runtime for Window {
-    fn load(&mut self, size: Size, addr: u64) -> Result<u128, Fault> {
-        self.read(size, addr, Access::Read)
+impl Bytes for Window {
+    fn byte(&mut self, addr: u64, access: Access) -> Result<u8, Fault> {
+        // SAFETY: inside the window.
+        Ok(unsafe { self.at(addr, access)?.read_volatile() })
     }
-    fn store(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
-        self.read(size, addr, Access::Write)?;
-        for i in 0..size.bytes() {
-            let at = self.at(addr.wrapping_add(i), Access::Write)?;
-            // SAFETY: inside the window.
-            unsafe { at.write_volatile((v >> (8 * i)) as u8) };
-        }
+    fn set_byte(&mut self, addr: u64, v: u8) -> Result<(), Fault> {
+        // SAFETY: inside the window.
+        unsafe { self.at(addr, Access::Write)?.write_volatile(v) };
         Ok(())
     }
-    fn store_release(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
-        self.store(size, addr, v)
-    }
-    fn rmw(&mut self, op: RmwOp, size: Size, addr: u64, v: u64) -> Result<u64, Fault> {
-        let old = self.read(size, addr, Access::Write)? as u64;
-        let new = jib_ir::eval::int::rmw(op, size, old, v);
-        self.store(size, addr, new as u128)?;
-        Ok(old)
-    }
-    fn cas(&mut self, size: Size, addr: u64, expected: u128, new: u128) -> Result<u128, Fault> {
-        let old = self.read(size, addr, Access::Write)?;
-        if old == expected {
-            self.store(size, addr, new)?;
-        }
-        Ok(old)
-    }
-    fn fence(&mut self) {}
-    fn counter(&mut self) -> u64 {
+    fn tick(&mut self) -> u64 {
         self.ticks += 1;
         self.ticks
     }
-    fn counter_hz(&self) -> u64 {
-        1_000_000_000
-    }
-    fn random(&mut self) -> Option<u64> {
-        Some(4)
-    }
 }
+jib_testing::runtime_of_bytes!(Window);
 
 struct Jit {
     words: Words,
@@ -182,7 +149,7 @@ impl Jit {
 }
 
 /// What is left is what each x86-64 since 2008 has.
-const ABOVE_SSE42: &str = "avx,avx2,fma,bmi1,bmi2,lzcnt,aes,sha,pclmul";
+const ABOVE_SSE42: &str = "avx,avx2,fma,f16c,bmi1,bmi2,lzcnt,aes,sha,pclmul";
 
 #[test]
 fn every_row_agrees_with_qemu_on_a_host_of_2008() {

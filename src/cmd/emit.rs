@@ -115,8 +115,11 @@ impl AtEnd {
         let text = self.text(t).unwrap_or_else(|e| format!("jib: --emit: {e:#}\n"));
         let written = match &self.file {
             Some(file) => File::create(file).and_then(|mut f| f.write_all(text.as_bytes())),
-            // Standard error may be closed: then nobody wants to know.
-            None => Ok(drop(std::io::stderr().write_all(text.as_bytes()))),
+            // It may be closed: then nobody wants to know.
+            None => {
+                let _ = std::io::stderr().write_all(text.as_bytes());
+                Ok(())
+            }
         };
         if let Err(e) = written {
             let _ = writeln!(std::io::stderr(), "jib: --emit-file: {e}");

@@ -53,8 +53,7 @@ impl Lowerer<'_, '_> {
                 (Check::Nan, self.magnitude(r))
             }
             FBinOp::Max | FBinOp::Min | FBinOp::MaxNm | FBinOp::MinNm => return self.extreme(row, op, x, y),
-            // Their infinity times 0 is no invalid operation.
-            FBinOp::MulX | FBinOp::RecpS | FBinOp::RsqrtS => return self.evaluate(row),
+            FBinOp::MulX | FBinOp::RecpS | FBinOp::RsqrtS => return self.step(row, op, fmt, shape, x, y),
         };
         let r = self.checked(check, row, &[x, y], r);
         self.float_result(r)
@@ -65,9 +64,7 @@ impl Lowerer<'_, '_> {
         if shape != Shape::Half {
             return self.b.ins().fdiv(x.v, y.v);
         }
-        let ones = self.vconst(u128::from(1f32.to_bits()) << 64 | u128::from(1f32.to_bits()) << 96);
-        let ones = self.cast(types::F32X4, ones);
-        let y = self.b.ins().bor(y.v, ones);
+        let y = self.with_ones_above(y.v);
         self.b.ins().fdiv(x.v, y)
     }
 

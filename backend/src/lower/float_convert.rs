@@ -24,6 +24,12 @@ impl Lowerer<'_, '_> {
             Op::FCvt { from, to, lanes, rm: Rm::Fpcr | Rm::TieEven, a } if from != Fmt::H && to != Fmt::H => {
                 self.between_formats(row, to, lanes, a)
             }
+            Op::FCvt { from: Fmt::H, to: Fmt::S, lanes: lanes @ (1 | 4), a, .. } => {
+                self.half_to_single(lanes, a).unwrap_or_else(|| self.evaluate(row))
+            }
+            Op::FCvt { from: Fmt::S, to: Fmt::H, lanes: lanes @ (1 | 4), rm: Rm::Fpcr | Rm::TieEven, a } => {
+                self.single_to_half(row, lanes, a).unwrap_or_else(|| self.evaluate(row))
+            }
             Op::FToInt { fmt: fmt @ (Fmt::S | Fmt::D), to, signed, rm, fbits: 0, lanes: 1, a } => {
                 self.int_of(row, fmt, to, signed, rm, a).unwrap_or_else(|| self.evaluate(row))
             }
@@ -138,6 +144,40 @@ impl Lowerer<'_, '_> {
         };
         let r = self.checked(check, row, &[Operand { v: x }], r);
         self.whole_of(r)
+    }
+
+    /// Halves to singles by the host, whose NaNs come out as Arm's.
+    fn half_to_single(&mut self, lanes: u8, a: Val) -> Option<Repr> {
+        let thunk = crate::thunk::half::widen(self.env.host)?;
+        let x = match lanes {
+            // What is above must not raise flags.
+            1 => {
+                let low = self.vget(Lane::H, 0, a);
+                self.whole(low)
+            }
+            _ => self.vec(a),
+        };
+        Some(Repr::Vec(self.call_vector(thunk, &[x])))
+    }
+
+    /// Singles to halves by the host; those of the smallest normal magnitude by the evaluator.
+    fn single_to_half(&mut self, row: Op, lanes: u8, a: Val) -> Option<Repr> {
+        let thunk = crate::thunk::half::narrow(self.env.host)?;
+        let x = match lanes {
+            1 => {
+                let low = self.float(Fmt::S, a);
+                self.whole(low)
+            }
+            _ => self.vec(a),
+        };
+        let r = self.call_vector(thunk, &[x]);
+        let size = self.vconst(u128::from_le_bytes([0xff, 0x7f].repeat(8).try_into().unwrap_or_default()));
+        let tiny = self.vconst(u128::from_le_bytes([0x00, 0x04].repeat(8).try_into().unwrap_or_default()));
+        let size = self.b.ins().band(r, size);
+        let (size, tiny) = (self.cast(types::I16X8, size), self.cast(types::I16X8, tiny));
+        let bad = self.b.ins().icmp(IntCC::Equal, size, tiny);
+        let bad = self.any(bad);
+        Some(Repr::Vec(self.unless_bad(bad, row, &[Operand { v: x }], r)))
     }
 
     /// One float to an integer; `None` if it has no short form.

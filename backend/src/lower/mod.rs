@@ -12,6 +12,7 @@ mod flags;
 mod float;
 mod float_check;
 mod float_convert;
+mod float_step;
 mod int;
 mod keep;
 mod lanes;

@@ -6,6 +6,7 @@
 #![allow(improper_ctypes_definitions, reason = "only compiled code calls these; vectors travel in xmm registers")]
 
 mod crypto;
+pub(crate) mod half;
 mod lanes;
 mod round;
 mod saturate;

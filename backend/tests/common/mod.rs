@@ -13,9 +13,9 @@ use jib_ir::builder::Builder;
 use jib_ir::guest::{Fetch, Guest, Limit};
 use jib_ir::op::{ExitKind, Op, Trap};
 use jib_ir::region::{BlockId, Key, Region};
-use jib_ir::runtime::{Access, Exit, Fault, Helper, RmwOp, Runtime};
+use jib_ir::runtime::{Access, Exit, Fault, Helper, Runtime};
 use jib_ir::state::{State, slot};
-use jib_ir::ty::Size;
+use jib_testing::memory::Bytes;
 
 /// Regions by guest address.
 #[derive(Clone, Default)]
@@ -102,62 +102,20 @@ fn check(addr: u64, access: Access) -> Result<(), Fault> {
     if addr < FIRST { Err(Fault { addr, access, cause: 11 }) } else { Ok(()) }
 }
 
-impl Runtime for Flat {
-    fn load(&mut self, size: Size, addr: u64) -> Result<u128, Fault> {
-        check(addr, Access::Read)?;
-        let mut bytes = [0; 16];
-        let n = size.bytes() as usize;
+impl Bytes for Flat {
+    fn byte(&mut self, addr: u64, access: Access) -> Result<u8, Fault> {
+        check(addr, access)?;
         // SAFETY: the tests use no address from FIRST on that they have not mapped; lower ones were refused.
-        unsafe { std::ptr::copy_nonoverlapping(addr as *const u8, bytes.as_mut_ptr(), n) };
-        Ok(u128::from_le_bytes(bytes))
+        Ok(unsafe { (addr as *const u8).read_volatile() })
     }
-    fn store(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
+    fn set_byte(&mut self, addr: u64, v: u8) -> Result<(), Fault> {
         check(addr, Access::Write)?;
-        let bytes = v.to_le_bytes();
-        // SAFETY: as for loads.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), addr as *mut u8, size.bytes() as usize) };
+        // SAFETY: as above.
+        unsafe { (addr as *mut u8).write_volatile(v) };
         Ok(())
     }
-    fn store_release(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
-        self.store(size, addr, v)
-    }
-    fn rmw(&mut self, op: RmwOp, size: Size, addr: u64, v: u64) -> Result<u64, Fault> {
-        let old = self.load(size, addr)? as u64;
-        let unused = 64 - 8 * size.bytes() as u32;
-        let sext = |x: u64| ((x << unused) as i64) >> unused;
-        let zext = |x: u64| x << unused >> unused;
-        let new = match op {
-            RmwOp::Add => old.wrapping_add(v),
-            RmwOp::Clr => old & !v,
-            RmwOp::Xor => old ^ v,
-            RmwOp::Or => old | v,
-            RmwOp::SMax => sext(old).max(sext(v)) as u64,
-            RmwOp::SMin => sext(old).min(sext(v)) as u64,
-            RmwOp::UMax => zext(old).max(zext(v)),
-            RmwOp::UMin => zext(old).min(zext(v)),
-            RmwOp::Swap => v,
-        };
-        self.store(size, addr, new as u128)?;
-        Ok(old)
-    }
-    fn cas(&mut self, size: Size, addr: u64, expected: u128, new: u128) -> Result<u128, Fault> {
-        let old = self.load(size, addr)?;
-        if old == expected {
-            self.store(size, addr, new)?;
-        }
-        Ok(old)
-    }
-    fn fence(&mut self) {}
-    fn counter(&mut self) -> u64 {
-        0
-    }
-    fn counter_hz(&self) -> u64 {
-        1
-    }
-    fn random(&mut self) -> Option<u64> {
-        Some(4)
-    }
 }
+jib_testing::runtime_of_bytes!(Flat);
 
 /// Everything compiled before it runs, on this thread.
 pub fn eager() -> Options {

@@ -1,15 +1,14 @@
 //! Our interpreter as an engine for cases: one region, a flat test memory.
 
 use jib_frontend_aarch64::A64;
-use jib_ir::eval::int;
 use jib_ir::guest::{Fetch, Guest, Limit};
 use jib_ir::interp::{self, CAUSE_ALIGNMENT, Scratch};
 use jib_ir::region::BlockId;
-use jib_ir::runtime::{Access, Exit, Fault, RmwOp, Runtime};
+use jib_ir::runtime::{Access, Exit, Fault};
 use jib_ir::state::{State, slot};
-use jib_ir::ty::Size;
 
 use crate::case::{CODE, Case, FILLER, Outcome, PAGE, Registers, Stop, WINDOW, WINDOW_LEN, fill};
+use crate::memory::Bytes;
 use crate::oracle::fault_page;
 
 /// Runs cases by the interpreter.
@@ -109,21 +108,13 @@ impl Memory {
     }
 
     /// The byte at `addr`, whose top byte Linux has ignored (TBI).
-    fn byte(&mut self, addr: u64, access: Access) -> Result<&mut u8, Fault> {
+    fn at(&mut self, addr: u64, access: Access) -> Result<&mut u8, Fault> {
         let addr = ((addr << 8) as i64 >> 8) as u64;
         if !(WINDOW..WINDOW + WINDOW_LEN).contains(&addr) {
             return Err(Fault { addr, access, cause: 0 });
         }
         let at = (addr % PAGE) as usize;
         Ok(if addr - addr % PAGE == CODE { &mut self.code[at] } else { &mut self.page[at] })
-    }
-
-    fn read(&mut self, size: Size, addr: u64, access: Access) -> Result<u128, Fault> {
-        let mut v = 0;
-        for i in 0..size.bytes() {
-            v |= (*self.byte(addr.wrapping_add(i), access)? as u128) << (8 * i);
-        }
-        Ok(v)
     }
 }
 
@@ -136,42 +127,17 @@ impl Fetch for Memory {
     }
 }
 
-impl Runtime for Memory {
-    fn load(&mut self, size: Size, addr: u64) -> Result<u128, Fault> {
-        self.read(size, addr, Access::Read)
+impl Bytes for Memory {
+    fn byte(&mut self, addr: u64, access: Access) -> Result<u8, Fault> {
+        self.at(addr, access).copied()
     }
-    fn store(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
-        self.read(size, addr, Access::Write)?;
-        for i in 0..size.bytes() {
-            *self.byte(addr.wrapping_add(i), Access::Write)? = (v >> (8 * i)) as u8;
-        }
+    fn set_byte(&mut self, addr: u64, v: u8) -> Result<(), Fault> {
+        *self.at(addr, Access::Write)? = v;
         Ok(())
     }
-    fn store_release(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
-        self.store(size, addr, v)
-    }
-    fn rmw(&mut self, op: RmwOp, size: Size, addr: u64, v: u64) -> Result<u64, Fault> {
-        let old = self.read(size, addr, Access::Write)? as u64;
-        let new = int::rmw(op, size, old, v);
-        self.store(size, addr, new as u128)?;
-        Ok(old)
-    }
-    fn cas(&mut self, size: Size, addr: u64, expected: u128, new: u128) -> Result<u128, Fault> {
-        let old = self.read(size, addr, Access::Write)?;
-        if old == expected & interp::size_mask(size) {
-            self.store(size, addr, new)?;
-        }
-        Ok(old)
-    }
-    fn fence(&mut self) {}
-    fn counter(&mut self) -> u64 {
+    fn tick(&mut self) -> u64 {
         self.ticks += 1;
         self.ticks
     }
-    fn counter_hz(&self) -> u64 {
-        1_000_000_000
-    }
-    fn random(&mut self) -> Option<u64> {
-        Some(4)
-    }
 }
+crate::runtime_of_bytes!(Memory);

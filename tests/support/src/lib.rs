@@ -1,8 +1,9 @@
 //! What jib's tests share.
 //!
 //! Instruction differential: [`case`] is one experiment, [`generate`] makes random ones for every row of the
-//! instruction table, [`sequence`] strings several together, [`oracle`] lets `qemu-aarch64` do them, [`interp`] lets our interpreter do them, and
-//! [`differential`] compares and reports. [`tools`] finds or explains the missing programs.
+//! instruction table, [`sequence`] strings several together, [`oracle`] lets `qemu-aarch64` do them, [`interp`] lets our
+//! interpreter do them, and
+//! [`differential`] compares and reports. [`memory`] makes a runtime of bytes. [`tools`] finds or explains the missing programs.
 #![forbid(unsafe_code)]
 
 pub mod case;
@@ -13,6 +14,7 @@ pub mod generate;
 pub mod guest;
 pub mod interp;
 pub mod known;
+pub mod memory;
 pub mod oracle;
 pub mod program;
 pub mod random;
