@@ -578,10 +578,11 @@ mod tests {
 
     #[test]
     fn a_boot_and_its_command() {
-        let line = "jib boot -m 512M -j2 --gic 2 -p 2222:22 --disk a,rw Image --timeout 9 -- ls -l";
+        let line = "jib boot --engine interp -m 512M -j2 --gic 2 -p 2222:22 --disk a,rw Image --timeout 9 -- ls -l";
         let Ok(Command::Boot(boot)) = parse(line.split(' ').map(OsString::from)) else { panic!("no boot") };
         let o = boot.options();
         assert_eq!((o.memory, o.cpus, o.gic, o.timeout), (512 << 20, 2, Version::V2, Some(Duration::from_secs(9))));
+        assert_eq!(o.engine.engine, jib_backend::EngineKind::Interp);
         assert_eq!((o.kernel, o.command), (Some("Image".into()), vec!["ls".into(), "-l".into()]));
         assert_eq!((o.forwards[0].guest, o.disks[0].path.clone()), (22, "a".into()));
         for wrong in ["jib boot --gic 4", "jib boot -m x", "jib boot -p 22", "jib boot a b"] {

@@ -419,7 +419,7 @@ mod tests {
         assert!(seen.lock().unwrap().is_empty() && ram.pages().is_code(0x2000), "other lines");
         ram.dma().write_slice(&[9; 0x1800], GuestAddress(0x4000_1ff0)).unwrap();
         assert!(!ram.pages().is_code(0x2000));
-        assert_eq!(*seen.lock().unwrap(), [0x2000..0x3000]);
+        assert_eq!(seen.lock().unwrap().as_slice(), std::slice::from_ref(&(0x2000..0x3000)));
         assert_eq!(ram.load(0x27ff, Size::B1, Ordering::Relaxed), Some(9));
         ram.dma().write_obj(1u32, GuestAddress(0x4000_2abc)).unwrap();
         assert_eq!(seen.lock().unwrap().len(), 1, "reported once");

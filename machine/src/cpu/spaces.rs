@@ -140,7 +140,7 @@ mod tests {
         let regime = |ttbr1| Regime { sctlr: 1, tcr: 0, ttbr0: 0, ttbr1, mair: 0 };
         let a = halves.mode(&regime(0x1000));
         assert_ne!(a & Key::UPPER_FIXED, 0);
-        assert_eq!(a, halves.mode(&regime(0x7_0000_0000_1000 << 4 | 0x1000 | 1)));
+        assert_eq!(a, halves.mode(&regime(0x7 << 48 | 0x1000 | 1)));
         assert_ne!(a, halves.mode(&regime(0x2000)));
         assert_eq!(halves.mode(&Regime { sctlr: 0, ..regime(0x1000) }), 0);
         (0..300).for_each(|n| _ = halves.mode(&regime(n << 12)));

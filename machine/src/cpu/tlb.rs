@@ -160,7 +160,7 @@ mod tests {
         let regime = Regime { sctlr: 1, tcr: 16 | 16 << 16 | 5 << 32 | 1 << 37, ttbr0: 0x1000, ttbr1: 0x1000, mair: 0 };
         let mut tlb = Tlb::default();
         let rights = Rights { el0: false, pan: false };
-        let mut misses = |tlb: &mut Tlb, va| {
+        let misses = |tlb: &mut Tlb, va| {
             let before = tlb.misses;
             tlb.translate(&regime, 1, &mut Identity, va, Kind::Read, rights).expect("mapped");
             tlb.misses - before
