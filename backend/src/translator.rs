@@ -26,7 +26,8 @@ pub struct Translator<G: Guest> {
     pub(crate) options: Options,
     gate: ForkGate,
     cache: Mutex<Cache>,
-    compiler: Mutex<Compiler>,
+    /// Made when first wanted, as most short runs need none.
+    compiler: Mutex<Option<Compiler>>,
     worker: Mutex<Option<Worker>>,
     /// What the fault handler needs.
     pub(crate) view: CodeView,
@@ -66,10 +67,9 @@ pub(crate) struct Counters {
 impl<G: Guest> Translator<G> {
     /// A translator without translations.
     pub fn new(guest: G, fetch: Box<dyn Fetch + Send + Sync>, options: Options) -> Result<Arc<Self>, Error> {
-        let mut compiler = Compiler::new(&options, guest.helpers())?;
         let mut memory = CodeMemory::new(options.cache_bytes)?;
         let stub = memory
-            .add(&compiler.link_stub()?, std::ptr::null())
+            .add(&quick::link_stub(), std::ptr::null())
             .ok_or_else(|| Error::Codegen("no room for the link stub".into()))?;
         // The stub lives for ever, outside the ring of segments that are reused.
         memory.seal();
@@ -86,7 +86,7 @@ impl<G: Guest> Translator<G> {
             gate: ForkGate::default(),
             view,
             cache: Mutex::new(cache),
-            compiler: Mutex::new(compiler),
+            compiler: Mutex::new(None),
             worker: Mutex::new(None),
             stub,
             pages_seen: PageSet::default(),
@@ -257,7 +257,12 @@ impl<G: Guest> Translator<G> {
         // Past the gate all the way: a fork waits until the compiler is free.
         let _pass = self.gate.pass();
         let mut compiler = lock(&self.compiler);
-        self.compile(&mut compiler, unit.at, |f| f(&mut lock(&self.cache)));
+        if compiler.is_none() {
+            *compiler = Compiler::new(&self.options, self.guest.helpers()).ok();
+        }
+        if let Some(compiler) = &mut *compiler {
+            self.compile(compiler, unit.at, |f| f(&mut lock(&self.cache)));
+        }
     }
 
     /// Leaves `unit` to the worker, started if need be; false if the host gives us no thread.
