@@ -185,7 +185,10 @@ impl<G: Guest> Translator<G> {
         let lift = self.with_cache(Cache::begin_lift);
         match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS) {
             Ok(mut region) => {
-                jib_ir::passes::run(&mut region);
+                // Most blocks run once or twice; the quick tier optimises what it translates.
+                if !self.quick_wanted() {
+                    jib_ir::passes::run(&mut region);
+                }
                 cut_loops(&mut region);
                 // Thousands of them are kept.
                 region.ops.shrink_to_fit();
@@ -202,14 +205,20 @@ impl<G: Guest> Translator<G> {
 
     /// A quick compiler for one thread, if that tier is wanted and the host can.
     pub(crate) fn quick_compiler(&self) -> Option<QuickCompiler> {
-        let wanted = self.options.engine == EngineKind::Jit && self.options.quick != u32::MAX;
-        wanted.then(|| QuickCompiler::new(self.guest.helpers(), self.options.memory)).flatten()
+        let make = || QuickCompiler::new(self.guest.helpers(), self.options.memory);
+        self.quick_wanted().then(make).flatten()
+    }
+
+    fn quick_wanted(&self) -> bool {
+        self.options.engine == EngineKind::Jit && self.options.quick != u32::MAX
     }
 
     /// Translates the block of `unit` by the quick tier, if it has one and no code.
     pub(crate) fn quick_compile(&self, compiler: &mut QuickCompiler, unit: &Unit) {
         let Some(region) = unit.block().filter(|_| !unit.too_hard.load(Ordering::Relaxed)) else { return };
         let start = std::time::Instant::now();
+        let mut region = Region::clone(&region);
+        jib_ir::passes::run(&mut region);
         let Some(code) = compiler.compile(&region, self.stub) else {
             unit.too_hard.store(true, Ordering::Relaxed);
             return;
