@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jib_debug::address::Address;
 use jib_machine::devices::gic::Version;
 use jib_machine::launch::options::{DiskSpec, Options, PortForward, parse_memory};
 
@@ -19,6 +20,7 @@ Examples:
   jib run -L /opt/arm64-root ./app     look absolute paths up there first: dynamic linker, libraries, /etc
   jib run --strace ./app               log system calls
   jib run --engine interp ./app        interpreter only
+  jib run --gdb ./app                  wait for `gdb-multiarch -ex 'target remote :1234'`
   jib run --stats ./app                what the translator did, at the end
   jib boot                             start Debian's arm64 kernel to a shell (`jib boot --help`)
   jib translate ./app main             a function: A64, IR, optimised IR, CLIF, x86-64
@@ -58,6 +60,9 @@ pub(crate) enum Command {
     /// Show how a piece of a program is translated, without running it
     Translate(TranslateArgs),
 }
+
+/// Where a debugger is waited for.
+const GDB: &str = "127.0.0.1:1234";
 
 /// Which executors to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -156,6 +161,15 @@ pub(crate) struct RunArgs {
     /// Log every system call to standard error
     #[arg(long)]
     pub(crate) strace: bool,
+    /// Wait for GDB before the first instruction (at 127.0.0.1:1234 unless said otherwise) and obey it
+    #[arg(long, value_name = "[HOST]:PORT|unix:PATH", num_args = 0..=1, require_equals = true, default_missing_value = GDB)]
+    pub(crate) gdb: Option<Address>,
+    /// Write down each instruction as it is executed (slow)
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Write the trace to this file instead of standard error
+    #[arg(long, value_name = "FILE", requires = "trace")]
+    pub(crate) log_file: Option<PathBuf>,
     /// Tell at the end what the translator did
     #[arg(long)]
     pub(crate) stats: bool,

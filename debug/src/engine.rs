@@ -84,6 +84,12 @@ impl Engine {
     }
 }
 
+/// Is `word` DC CVAC, CVAU, CVAP, CVADP or CIVAC? They are lifted as loads, for their faults, but watch nothing
+/// (Arm ARM D2.10.5).
+pub const fn is_cache_maintenance(word: u32) -> bool {
+    matches!(word & 0xffff_ffe0, 0xd50b_7a20 | 0xd50b_7b20 | 0xd50b_7c20 | 0xd50b_7d20 | 0xd50b_7e20)
+}
+
 /// A runtime whose data accesses are checked first. A watched one fails with [`CAUSE_WATCHPOINT`] and is not made.
 pub struct Watched<'a, R> {
     inner: &'a mut R,

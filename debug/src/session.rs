@@ -280,14 +280,20 @@ impl Session {
         self.bump();
     }
 
-    /// Stops all threads; returns when none runs and there is at least one.
+    /// Waits for the first thread.
+    pub fn wait_for_thread(&self) {
+        let empty = |inner: &mut Inner| inner.threads.is_empty();
+        drop(self.changed.wait_while(self.lock(), empty).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Stops all threads; returns when none runs.
     pub fn stop(&self) {
         let mut inner = self.lock();
         if inner.phase == Phase::Running {
             inner.phase = Phase::Stopped;
             self.bump();
         }
-        while inner.threads.is_empty() || inner.threads.values().any(|s| s.place == Place::Running) {
+        while inner.threads.values().any(|s| s.place == Place::Running) {
             inner = self.wait(inner);
         }
     }

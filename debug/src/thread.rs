@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jib_ir::state::State;
 
 use crate::ThreadId;
-use crate::engine::{BLOCK, Engine};
+use crate::engine::BLOCK;
 use crate::points::{Hit, Points};
 use crate::session::{Action, Resumed, Session, Stop};
 
@@ -21,8 +21,6 @@ pub struct Debugged {
     moved: bool,
     /// A signal that the debugger wants delivered.
     signal: Option<i32>,
-    /// What runs its code.
-    pub engine: Engine,
 }
 
 /// What may be done before a thread looks again.
@@ -47,7 +45,6 @@ impl Debugged {
             detached: false,
             moved: false,
             signal: None,
-            engine: Engine::default(),
         }
     }
 
@@ -156,7 +153,7 @@ impl Debugged {
             }
             let (told, resumed) = self.session.report(self.id, state, Stop::Signal(signal));
             self.adopt(resumed);
-            if told {
+            if told && !self.detached {
                 return self.signal.take();
             }
         }

@@ -59,6 +59,8 @@ pub enum Error {
     },
     /// Arguments and environment do not fit on the stack.
     ArgumentsTooLong,
+    /// No debugger can be waited for.
+    Debugger(String),
     /// The translator cannot be set up.
     Translator(String),
 }
@@ -87,6 +89,7 @@ impl fmt::Display for Error {
             Error::AddressTaken { path, range, errno } => address_taken(f, path, range, *errno),
             Error::Map { what, errno } => write!(f, "cannot map {what}: {}; free some memory", name(*errno)),
             Error::ArgumentsTooLong => f.write_str("arguments and environment do not fit on the stack; shorten them"),
+            Error::Debugger(what) => write!(f, "cannot wait for a debugger: {what}"),
             Error::Translator(what) => write!(f, "cannot set up the translator: {what}"),
         }
     }

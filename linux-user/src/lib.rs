@@ -8,6 +8,7 @@
 //! `signal/host.rs` (host signal handlers) and `thread.rs` (birth and end of threads) only.
 #![deny(unsafe_code)]
 
+mod debug;
 mod elf;
 mod error;
 #[allow(unsafe_code, reason = "raw system calls")]
@@ -30,6 +31,7 @@ mod vma;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use elf::ElfError;
 pub use error::Error;
@@ -57,6 +59,10 @@ pub struct Config {
     /// Options with which jib starts itself when the program executes another AArch64 program:
     /// `jib REEXEC... --argv0 NAME -- PROGRAM ARGUMENTS...`.
     pub reexec: Vec<OsString>,
+    /// Where a debugger connects; the program waits for it before its first instruction.
+    pub gdb: Option<Arc<jib_debug::address::Listener>>,
+    /// Write down each instruction there.
+    pub trace: Option<Arc<jib_debug::log::Sink>>,
     /// Called with the translator's counters if the process ends on another thread than the one
     /// that called [`run()`].
     pub at_exit: Option<AtExit>,
@@ -81,6 +87,8 @@ impl Config {
             backend: jib_backend::Options::default(),
             stack_size: 8 << 20,
             reexec: Vec::new(),
+            gdb: None,
+            trace: None,
             at_exit: None,
         }
     }

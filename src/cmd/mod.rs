@@ -1,6 +1,7 @@
 //! One file per verb of the command line.
 
 pub(crate) mod boot;
+pub(crate) mod debugger;
 pub(crate) mod program;
 pub(crate) mod run;
 pub(crate) mod stats;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use jib_linux_user::{Config, Error, ExitStatus, die_of};
 
-use super::stats;
+use super::{debugger, stats};
 use crate::cli::RunArgs;
 use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
 
@@ -21,9 +21,12 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
     {
         return report::fail(CANNOT_RUN, format_args!("{}: {e}", dir.display()));
     }
-    let Some(config) = config(args) else {
+    let Some(mut config) = config(args) else {
         return report::fail(USAGE, "which program? Try `jib --help`");
     };
+    if let Err(e) = debugging(args, &mut config) {
+        return report::fail(CANNOT_RUN, e);
+    }
     let started = Instant::now();
     let tell = move |s: &jib_backend::Stats| {
         // Standard error may be closed: then nobody wants to know.
@@ -58,6 +61,13 @@ fn config(args: &RunArgs) -> Option<Config> {
     config.stack_size = args.stack.map_or(config.stack_size, |kib| kib << 10);
     config.reexec = reexec(args);
     Some(config)
+}
+
+/// A debugger to wait for, a trace to write.
+fn debugging(args: &RunArgs, config: &mut Config) -> Result<(), String> {
+    config.trace = args.trace.then(|| debugger::sink(args.log_file.as_deref())).transpose()?;
+    config.gdb = args.gdb.as_ref().map(debugger::listen).transpose()?;
+    Ok(())
 }
 
 /// The file to run: as named, else along `PATH`, like a shell.
@@ -99,7 +109,9 @@ fn reexec(args: &RunArgs) -> Vec<OsString> {
     if let Some(kib) = args.stack {
         out.extend(["-s".into(), kib.to_string().into()]);
     }
-    for (name, on) in [("--strace", args.strace), ("--stats", args.stats), ("--verbose", args.verbose)] {
+    // A file would be begun anew by each program.
+    let trace = args.trace && args.log_file.is_none();
+    for (name, on) in [("--trace", trace), ("--strace", args.strace), ("--stats", args.stats), ("--verbose", args.verbose)] {
         out.extend(on.then(|| name.into()));
     }
     out

@@ -34,7 +34,7 @@ pub enum Times {
 }
 
 /// Serves debuggers of `session`'s guest on a thread of its own.
-pub fn start(listener: Listener, session: Arc<Session>, debuggee: Arc<dyn Debuggee>, times: Times) -> io::Result<()> {
+pub fn start(listener: Arc<Listener>, session: Arc<Session>, debuggee: Arc<dyn Debuggee>, times: Times) -> io::Result<()> {
     let body = move || {
         loop {
             let connection = listener.accept();
@@ -98,6 +98,7 @@ fn serve(stream: Stream, session: &Arc<Session>, debuggee: &Arc<dyn Debuggee>) -
     let (reader, ours) = (stream.try_clone()?, sender.clone());
     thread::Builder::new().name("gdb input".to_string()).spawn(move || read_all(reader, &ours))?;
     session.attach(sender);
+    session.wait_for_thread();
     session.stop();
     debuggee.held(true);
     let closer = stream.try_clone()?;
