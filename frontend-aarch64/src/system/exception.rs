@@ -3,6 +3,7 @@
 use jib_ir::runtime::{Access, Exit, Fault};
 use jib_ir::state::{State, slot};
 
+use super::debug;
 use super::state::{self, pstate};
 
 /// Exception classes (ESR_EL1.EC).
@@ -95,6 +96,8 @@ pub fn leave(s: &mut State) {
     let (spsr, target) = (s.get(state::SPSR), s.get(state::ELR));
     s.set(slot::EXCL_ADDR, u64::MAX);
     let legal = matches!(spsr & 0x1f, 0b00000 | 0b00100 | 0b00101);
+    let to = if legal { spsr >> 2 & 3 } else { state::el(s) as u64 } as u32;
+    let step = debug::returned_ss(s, spsr, to);
     let new = if legal {
         spsr & pstate::ALL
     } else {
@@ -102,7 +105,7 @@ pub fn leave(s: &mut State) {
         spsr & pstate::ALL & !(pstate::EL | pstate::SPSEL | pstate::NRW) | kept | pstate::IL
     };
     s.set_nzcv(spsr as u32);
-    state::set_pstate(s, new);
+    state::set_pstate(s, new & !pstate::SS | step);
     s.set_pc(target);
 }
 

@@ -48,6 +48,9 @@ pub const MODE_SPSEL: u32 = 1 << 3;
 /// Key mode bit: FP and AdvSIMD instructions trap (CPACR_EL1.FPEN).
 pub const MODE_FP_OFF: u32 = 1 << 4;
 
+/// Key mode bit: self-hosted debug must look at each instruction; such code is not compiled.
+pub const MODE_DEBUG: u32 = 1 << 8;
+
 macro_rules! slots {
     ($($(#[$doc:meta])* $name:ident = $n:literal;)*) => {
         $($(#[$doc])* pub const $name: Slot = Slot(slot::GUEST.0 + $n);)*
@@ -152,6 +155,7 @@ pub fn mode(state: &State) -> u32 {
         (el1, MODE_EL1),
         (p & pstate::SPSEL != 0, MODE_SPSEL),
         (fp_off, MODE_FP_OFF),
+        (super::debug::is_active(state), MODE_DEBUG),
     ] {
         mode |= if on { bit } else { 0 };
     }
