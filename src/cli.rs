@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jib_debug::address::Address;
+use jib_debug::log::Categories;
 use jib_machine::devices::gic::Version;
 use jib_machine::launch::options::{DiskSpec, Options, PortForward, parse_memory};
 
@@ -34,6 +35,8 @@ Examples:
   jib boot                                        Debian's kernel (fetched once) and a shell
   jib boot -- uname -a                            run a command in the guest; its status is jib's
   jib boot -j 2 -m 2G --disk root.img,rw --append root=/dev/vda Image --initrd initrd.img
+  jib boot --gdb --append nokaslr                 wait for `gdb-multiarch -ex 'target remote :1234' vmlinux`
+  jib boot --log irq,psci --log-file log          what the machine does, by category
   jib boot -p 2222:22 --share .                   reach the guest's port 22, share this folder
 
 At the console Ctrl-A x leaves, Ctrl-A h helps. The host is 10.0.2.2 for the guest. The exit status is 0
@@ -252,6 +255,18 @@ pub(crate) struct BootArgs {
     /// Stop the guest after this time; the exit code is 124 then
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
+    /// Wait for GDB before the first instruction (at 127.0.0.1:1234 unless said otherwise) and obey it
+    #[arg(long, value_name = "[HOST]:PORT|unix:PATH", num_args = 0..=1, require_equals = true, default_missing_value = GDB)]
+    pub(crate) gdb: Option<Address>,
+    /// Write down what happens: exec (blocks), exception, irq, mmio, mmu (faults, TLB maintenance), psci; or all
+    #[arg(long, value_name = "WHAT[,WHAT]...")]
+    pub(crate) log: Option<Categories>,
+    /// Write down each instruction as it is executed (slow)
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Write log and trace to this file instead of standard error
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
     /// Tell at the end what the machine did
     #[arg(long)]
     pub(crate) stats: bool,
@@ -282,6 +297,8 @@ impl BootArgs {
             stats: self.stats,
             verbose: self.verbose,
             command: self.command.clone(),
+            // What must be opened first is filled in by the command.
+            ..Options::default()
         }
     }
 }

@@ -286,6 +286,19 @@ impl Session {
         drop(self.changed.wait_while(self.lock(), empty).unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Lets all threads go on at once, so that they notice what happened to the guest.
+    pub fn release(&self) {
+        let mut inner = self.lock();
+        if inner.phase == Phase::Stopped {
+            inner.phase = Phase::Running;
+        }
+        inner.locked = false;
+        inner.points = Arc::default();
+        inner.threads.values_mut().for_each(|slot| slot.action = Action::Continue);
+        drop(inner);
+        self.bump();
+    }
+
     /// Stops all threads; returns when none runs.
     pub fn stop(&self) {
         let mut inner = self.lock();

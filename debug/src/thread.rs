@@ -17,6 +17,8 @@ pub struct Debugged {
     action: Action,
     points: Arc<Points>,
     detached: bool,
+    /// It had to wait since [`Debugged::take_waited`] was asked.
+    waited: bool,
     /// An instruction was executed since it went on.
     moved: bool,
     /// A signal that the debugger wants delivered.
@@ -43,6 +45,7 @@ impl Debugged {
             action: Action::Continue,
             points: Arc::default(),
             detached: false,
+            waited: false,
             moved: false,
             signal: None,
         }
@@ -83,7 +86,13 @@ impl Debugged {
         self.detached = r.detached;
         self.signal = r.signal.or(self.signal);
         self.moved &= !r.waited;
+        self.waited |= r.waited;
         r.waited
+    }
+
+    /// Has it waited since this was last asked? Then its registers may be others.
+    pub fn take_waited(&mut self) -> bool {
+        std::mem::take(&mut self.waited)
     }
 
     /// Before a block: stops for whatever is due, then tells what may run.

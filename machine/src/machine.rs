@@ -4,12 +4,19 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use jib_debug::address::Listener;
+use jib_debug::log::{Log, Sink};
+use jib_debug::server::{self, Times};
+use jib_debug::session::{Ended, Session};
+
 use crate::board::{Board, BuildError, Config, cpu_input, entropy};
+use crate::cpu::debug::Observers;
 use crate::cpu::memory::Memory;
 use crate::cpu::signals::{FIQ, IRQ, Power as CpuPower, Signals, Start};
 use crate::cpu::system::{Shootdown, System, TimerLines};
 use crate::cpu::tlb::{Rights, Tlb};
 use crate::cpu::{Stop, Vcpu};
+use crate::gdb::Guest;
 use crate::irq::IrqSink;
 use crate::psci::{Affinity, Power, Status};
 
@@ -23,6 +30,7 @@ pub struct Machine {
     board: Arc<Board>,
     cpus: Arc<Cpus>,
     verbose: bool,
+    observers: Observers,
 }
 
 /// What happened when a machine stopped.
@@ -114,7 +122,33 @@ impl Machine {
         let cpus = Arc::new(Cpus { signals, affinities: OnceLock::new() });
         let board = Arc::new(Board::build(config, cpus.clone())?);
         let _ = cpus.affinities.set(board.affinities.clone());
-        Ok(Machine { board, cpus, verbose })
+        Ok(Machine { board, cpus, verbose, observers: Observers::default() })
+    }
+
+    /// Has it observed from its next run on; `debugger` is where one is waited for before the first instruction.
+    pub fn observe(
+        &mut self,
+        log: Option<Log>,
+        trace: Option<Arc<Sink>>,
+        debugger: Option<&Arc<Listener>>,
+    ) -> std::io::Result<()> {
+        if let Some(log) = &log {
+            self.board.space.set_log(log);
+        }
+        self.observers = Observers { session: debugger.map(|_| Session::new(true)), log, trace };
+        if let (Some(listener), Some(session)) = (debugger, &self.observers.session) {
+            let stop = Box::new(self.stopper());
+            let guest = Guest { space: self.board.space.clone(), clock: self.board.clock, stop };
+            server::start(listener.clone(), session.clone(), Arc::new(guest), Times::Again)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the debugger, if there is one, that the machine stopped for good with this exit code.
+    pub fn ended(&self, code: u8) {
+        if let Some(session) = &self.observers.session {
+            session.ended(Ended::Exited(code));
+        }
     }
 
     /// The board: memory to load, consoles to feed.
@@ -124,8 +158,13 @@ impl Machine {
 
     /// Something that stops the machine from any thread.
     pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
-        let cpus = self.cpus.clone();
-        move || cpus.quit()
+        let (cpus, session) = (self.cpus.clone(), self.observers.session.clone());
+        move || {
+            cpus.quit();
+            if let Some(session) = &session {
+                session.release();
+            }
+        }
     }
 
     /// After [`Machine::run`]: returns the devices to their state at power-on, ready to run again. RAM
@@ -153,6 +192,9 @@ impl Machine {
                     outcome.stop = stop;
                 }
                 self.cpus.quit();
+                if let Some(session) = &self.observers.session {
+                    session.release();
+                }
             }
             outcome
         })
@@ -173,6 +215,7 @@ impl Machine {
         let gic = board.gic.clone();
         let system = System::new(memory, gic, signals.clone(), board.clock, lines, shootdown, self.verbose);
         let mut vcpu = Vcpu::new(system, self.cpus.clone(), signals);
+        vcpu.observe(&self.observers);
         let stop = vcpu.run();
         // The receiver outlives every CPU's thread.
         let _ = done.send((stop, vcpu.executed));

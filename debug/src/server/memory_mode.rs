@@ -1,7 +1,7 @@
 //! The packets by which GDB's users switch to physical addresses, as QEMU has them:
 //! `maintenance packet qqemu.PhyMemMode` and `maintenance packet Qqemu.PhyMemMode:1` (or `:0`).
 //!
-//! `gdbstub` has no place for packets of a target's own, so they are taken out of the stream before it.
+//! `gdbstub` has no place for packets of a target's own, so they are taken out of the stream before it; `vKill`, too.
 
 use std::io;
 
@@ -65,6 +65,11 @@ impl Filter {
 /// The answer to a packet that is ours.
 fn own(body: &[u8], stub: &mut Stub) -> Option<String> {
     match body {
+        // `gdbstub` knows it in its extended mode only.
+        _ if body.starts_with(b"vKill;") => {
+            stub.killed = true;
+            Some("OK".to_string())
+        }
         _ if !stub.is_system() => None,
         b"qqemu.PhyMemMode" => Some(u8::from(stub.physical).to_string()),
         b"Qqemu.PhyMemMode:0" | b"Qqemu.PhyMemMode:1" => {

@@ -147,11 +147,16 @@ fn talk(wire: Wire, events: &Receiver<Event>, stub: &mut Stub) -> io::Result<Opt
                     Ok(Event::Bytes(bytes)) => {
                         input.extend(filter.pass(&bytes, stub));
                         filter.answer(inner.borrow_conn())?;
+                        if stub.killed {
+                            return Ok(Some(DisconnectReason::Kill));
+                        }
                         inner.into()
                     }
                     // While stopped, only the debugger has something to say.
                     Ok(Event::Stopped(..)) => inner.into(),
-                    Ok(Event::Ended(_)) | Ok(Event::Gone) | Err(_) => return Ok(None),
+                    // Somebody else ended it; there is no reply to say so in.
+                    Ok(Event::Ended(_)) => return Ok(Some(DisconnectReason::Disconnect)),
+                    Ok(Event::Gone) | Err(_) => return Ok(None),
                 },
             },
             Machine::Running(inner) => match input.pop_front() {

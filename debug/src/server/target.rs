@@ -45,6 +45,8 @@ pub(super) struct Stub {
     pub(super) physical: bool,
     pub(super) files: Files,
     description: String,
+    /// The debugger has asked for the guest's death.
+    pub(super) killed: bool,
     /// The thread whose memory or registers were asked for last.
     current: Option<Tid>,
 }
@@ -60,6 +62,7 @@ impl Stub {
             physical: false,
             files: Files::default(),
             description,
+            killed: false,
             current: None,
         }
     }

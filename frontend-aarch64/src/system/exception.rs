@@ -36,6 +36,27 @@ pub mod ec {
     pub const WATCHPOINT: u32 = 0x34;
     /// BRK instruction.
     pub const BRK64: u32 = 0x3c;
+
+    /// What a class is called, for logs.
+    pub const fn name(class: u32) -> &'static str {
+        match class {
+            UNKNOWN => "undefined instruction",
+            WFX => "trapped WFI or WFE",
+            FP => "trapped FP access",
+            ILLEGAL => "illegal execution state",
+            SVC64 => "SVC",
+            SYSREG => "trapped system register",
+            0x20 | 0x21 => "instruction abort",
+            PC_ALIGN => "PC alignment",
+            0x24 | 0x25 => "data abort",
+            SP_ALIGN => "SP alignment",
+            0x30 | 0x31 => "breakpoint",
+            0x32 | 0x33 => "software step",
+            0x34 | 0x35 => "watchpoint",
+            BRK64 => "BRK",
+            _ => "exception",
+        }
+    }
 }
 
 /// ESR of an exception of class `class` by a 32-bit instruction.

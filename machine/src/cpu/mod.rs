@@ -4,6 +4,7 @@
 //! board, [`blocks`] its translated code, [`signals`] how the rest of the machine reaches it.
 
 mod blocks;
+pub mod debug;
 pub mod memory;
 pub mod signals;
 pub mod system;
@@ -12,6 +13,7 @@ pub mod tlb;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jib_debug::log::Category;
 use jib_frontend_aarch64::A64System;
 use jib_frontend_aarch64::system::exception::{self, Vector, ec, syndrome};
 use jib_frontend_aarch64::system::mmu::Kind;
@@ -56,6 +58,8 @@ pub struct Vcpu {
     scratch: Scratch,
     /// Blocks until the next look at the clock.
     countdown: u32,
+    /// Who observes it.
+    debug: debug::Debug,
     /// Blocks run, for statistics.
     pub executed: u64,
 }
@@ -71,6 +75,7 @@ impl Vcpu {
             blocks: Blocks::default(),
             scratch: Scratch::default(),
             countdown: 0,
+            debug: debug::Debug::default(),
             executed: 0,
         }
     }
@@ -84,6 +89,7 @@ impl Vcpu {
                     self.state.set_pc(start.entry);
                     self.state.set_x(0, start.context);
                     self.system.refresh(&self.state);
+                    self.debug_back();
                 }
                 Command::Quit => return Stop::Quit,
             }
@@ -105,8 +111,12 @@ impl Vcpu {
                 return Some(Stop::Quit);
             }
             self.system.acknowledge();
-            self.take_interrupt();
-            let exit = self.run_block();
+            let exit = if self.debug.is_needed(&self.state) {
+                self.run_observed()
+            } else {
+                self.take_interrupt();
+                self.run_block()
+            };
             self.executed += 1;
             match self.handle(exit) {
                 After::Continue => {}
@@ -119,11 +129,17 @@ impl Vcpu {
     /// Enters the vector of a pending interrupt that is not masked.
     fn take_interrupt(&mut self) {
         let p = self.state.get(slot::PSTATE);
-        if self.signals.fiq() && p & pstate::F == 0 {
-            exception::enter(&mut self.state, Vector::Fiq, None, None);
+        let vector = if self.signals.fiq() && p & pstate::F == 0 {
+            Vector::Fiq
         } else if self.signals.irq() && p & pstate::I == 0 {
-            exception::enter(&mut self.state, Vector::Irq, None, None);
-        }
+            Vector::Irq
+        } else {
+            return;
+        };
+        let (cpu, pc) = (self.system.memory.cpu, self.state.pc());
+        self.debug.log(Category::Irq, cpu, format_args!("{vector:?} taken at {pc:#x}"));
+        self.debug.exception_taken();
+        exception::enter(&mut self.state, vector, None, None);
     }
 
     /// Finds or translates the block at the program counter and runs it.
@@ -152,9 +168,25 @@ impl Vcpu {
         interp::run(region, BlockId(0), &mut self.state, &mut self.system, helpers, &mut self.scratch)
     }
 
+    /// Writes an exception down where that is wanted.
+    fn log_exception(&self, exit: &Exit, esr: u32, far: Option<u64>) {
+        let cpu = self.system.memory.cpu;
+        let (pc, el, class) = (self.state.pc(), state::el(&self.state), esr >> 26);
+        let at = far.map(|far| format!(", address {far:#x}")).unwrap_or_default();
+        if let Exit::Fault(f) = exit {
+            let (access, cause) = (f.access, f.cause & 0x3f);
+            self.debug.log(Category::Mmu, cpu, format_args!("{access:?} fault {cause:#04x} at pc {pc:#x}{at}"));
+        }
+        let name = ec::name(class);
+        let text = format_args!("{name} (ESR {esr:#010x}) from EL{el} at {pc:#x}{at}");
+        self.debug.log(Category::Exception, cpu, text);
+    }
+
     fn handle(&mut self, exit: Exit) -> After {
         if let Some((esr, far)) = exception::of_exit(&self.state, &exit) {
             self.system.report_undefined(&exit, self.state.pc());
+            self.log_exception(&exit, esr, far);
+            self.debug.exception_taken();
             exception::enter(&mut self.state, Vector::Sync, Some(esr), far);
             return After::Continue;
         }
@@ -179,13 +211,19 @@ impl Vcpu {
         self.system.tick();
         let until = self.system.next_timer().unwrap_or(longest).min(longest);
         self.system.park();
+        self.debug.away(&mut self.state);
         self.signals.wait_for_interrupt(until);
+        self.debug_back();
         self.countdown = 0;
     }
 
     fn firmware_call(&mut self) -> After {
         let regs = [0, 1, 2, 3].map(|i| self.state.x(i));
-        match psci::call(&*self.power, self.system.memory.cpu, regs) {
+        let outcome = psci::call(&*self.power, self.system.memory.cpu, regs);
+        let name = psci::name(regs[0]);
+        let text = format_args!("{name} ({:#x}) {:#x} {:#x} {:#x}: {outcome:x?}", regs[0], regs[1], regs[2], regs[3]);
+        self.debug.log(Category::Psci, self.system.memory.cpu, text);
+        match outcome {
             Outcome::Return(values) => {
                 for (i, v) in values.into_iter().enumerate() {
                     self.state.set_x(i, v);
@@ -205,6 +243,7 @@ impl Vcpu {
             }
             Outcome::Off => {
                 self.system.park();
+                self.debug.away(&mut self.state);
                 return After::Off;
             }
             Outcome::SystemOff => return After::Stop(Stop::PowerOff),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use jib_debug::log::{Category, Log};
 use jib_frontend_aarch64::system::mmu::Kind;
 use jib_frontend_aarch64::system::state;
 use jib_frontend_aarch64::system::sysreg::{Encoding, find, reg};
@@ -57,6 +58,8 @@ pub struct System {
     /// Broadcast invalidations carried out.
     done: u64,
     verbose: bool,
+    /// What is logged.
+    pub log: Option<Log>,
 }
 
 impl System {
@@ -71,7 +74,7 @@ impl System {
         verbose: bool,
     ) -> System {
         let timer = GenericTimer::default();
-        System { memory, gic, signals, clock, timer, lines, shootdown, done: 0, verbose }
+        System { memory, gic, signals, clock, timer, lines, shootdown, done: 0, verbose, log: None }
     }
 
     /// Takes over the translation registers after a reset.
@@ -79,6 +82,19 @@ impl System {
         self.timer = GenericTimer::default();
         self.memory.tlb.flush();
         self.sync_regime(s);
+    }
+
+    /// Takes over registers that a debugger may have changed.
+    pub fn resync(&mut self, s: &State) {
+        self.memory.tlb.flush();
+        self.sync_regime(s);
+    }
+
+    /// Writes down what the guest does to translation.
+    fn log_mmu(&self, name: &str, v: u64) {
+        if let Some(log) = &self.log {
+            log.write(Category::Mmu, self.memory.cpu, format_args!("{name} {v:#x}"));
+        }
     }
 
     fn sync_regime(&mut self, s: &State) {
@@ -149,6 +165,13 @@ impl System {
         Exit::Undefined(0)
     }
 
+    /// Writes down which interrupt was acknowledged.
+    fn log_acknowledged(&self, encoding: Encoding, v: u64) {
+        if let (Some(log), reg::ICC_IAR0_EL1 | reg::ICC_IAR1_EL1) = (&self.log, encoding) {
+            log.write(Category::Irq, self.memory.cpu, format_args!("acknowledged {v}"));
+        }
+    }
+
     fn read(&mut self, op: u32) -> Result<u64, Exit> {
         let now = self.clock.now();
         Ok(match Encoding(op as u16) {
@@ -160,7 +183,11 @@ impl System {
             reg::CNTV_CVAL_EL0 => self.timer.virt.cval(),
             reg::ISR_EL1 => (self.signals.irq() as u64) << 7 | (self.signals.fiq() as u64) << 6,
             encoding => match icc(encoding) {
-                Some(reg) if reg.readable() => self.gic.read_icc(self.memory.cpu, reg),
+                Some(reg) if reg.readable() => {
+                    let v = self.gic.read_icc(self.memory.cpu, reg);
+                    self.log_acknowledged(encoding, v);
+                    v
+                }
                 _ => return Err(self.undefined(op)),
             },
         })
@@ -172,13 +199,18 @@ impl System {
             reg::CNTP_TVAL_EL0 | reg::CNTP_CTL_EL0 | reg::CNTP_CVAL_EL0 => self.write_timer(encoding, v, false),
             reg::CNTV_TVAL_EL0 | reg::CNTV_CTL_EL0 | reg::CNTV_CVAL_EL0 => self.write_timer(encoding, v, true),
             reg::SCTLR_EL1 | reg::TCR_EL1 | reg::MAIR_EL1 => {
+                self.log_mmu(find(encoding).map_or("", |r| r.name), v);
                 self.memory.tlb.flush();
                 self.sync_regime(s);
             }
-            reg::TTBR0_EL1 | reg::TTBR1_EL1 => self.sync_regime(s),
+            reg::TTBR0_EL1 | reg::TTBR1_EL1 => {
+                self.log_mmu(find(encoding).map_or("", |r| r.name), v);
+                self.sync_regime(s);
+            }
             // Read where they matter.
             reg::CPACR_EL1 | reg::MDSCR_EL1 => {}
-            reg::DBGBCR0_EL1 | reg::DBGBCR1_EL1 | reg::DBGWCR0_EL1 | reg::DBGWCR1_EL1 => {}
+            // Breakpoints and watchpoints.
+            _ if op >> 14 == 2 => {}
             _ if op >> 14 == 1 => return self.instruction(s, encoding, v),
             _ => match icc(encoding) {
                 Some(reg) if reg.writable() => self.gic.write_icc(self.memory.cpu, reg, v),
@@ -211,6 +243,9 @@ impl System {
     }
 
     fn tlbi(&mut self, encoding: Encoding, v: u64) {
+        if self.log.is_some() {
+            self.log_mmu(&format!("TLBI {encoding}"), v);
+        }
         let tlb = &mut self.memory.tlb;
         match encoding.op2() {
             // VMALLE1

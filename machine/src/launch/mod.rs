@@ -160,7 +160,17 @@ fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) 
     let token = ours.is_some().then_some(token);
     let payload = Payload { name, kernel, initrd: own_initrd.or(initrd), dtb, arguments };
     let command = !options.command.is_empty();
-    Ok(Prepared { config, plan: Plan { payload, token, command, timeout: options.timeout, verbose: options.verbose } })
+    let plan = Plan {
+        payload,
+        token,
+        command,
+        timeout: options.timeout,
+        verbose: options.verbose,
+        gdb: options.gdb.clone(),
+        log: options.log.clone(),
+        trace: options.trace.clone(),
+    };
+    Ok(Prepared { config, plan })
 }
 
 /// The kernel's command line.
