@@ -20,6 +20,7 @@ use jib_ir::guest::Fetch;
 use jib_ir::runtime::{Exit, Fault};
 use jib_ir::state::{State, slot};
 
+use crate::ExitStatus;
 use crate::error::Error;
 use crate::host::{self, try_call};
 use crate::mem;
@@ -30,7 +31,6 @@ use crate::signal::SigInfo;
 use crate::signal::frame::FaultRecord;
 use crate::signal::host::see_deadly_signals;
 use crate::thread::Thread;
-use crate::ExitStatus;
 
 /// A thread that is debugged, traced, or both.
 pub(crate) struct Debug {
@@ -256,9 +256,7 @@ impl Debuggee for Guest {
             return false;
         }
         let done = match self.memory {
-            Some(fd) => {
-                try_call(libc::SYS_pwrite64, &[fd, bytes.as_ptr() as u64, len as u64, addr]) == Ok(len as u64)
-            }
+            Some(fd) => try_call(libc::SYS_pwrite64, &[fd, bytes.as_ptr() as u64, len as u64, addr]) == Ok(len as u64),
             None => mem::write(addr, bytes).is_ok(),
         };
         self.process.translator.invalidate(addr..addr.saturating_add(len as u64));

@@ -1,7 +1,7 @@
 //! The physical address space: RAM, or the bus, or nothing.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use jib_debug::log::{Category, Log};
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use jib_debug::log::Log;
 use jib_machine::launch::options::Options;
 
-use crate::cli::BootArgs;
 use super::debugger;
+use crate::cli::BootArgs;
 use crate::report;
 
 /// Boots the system; how it ended is our exit code.

@@ -111,7 +111,9 @@ fn reexec(args: &RunArgs) -> Vec<OsString> {
     }
     // A file would be begun anew by each program.
     let trace = args.trace && args.log_file.is_none();
-    for (name, on) in [("--trace", trace), ("--strace", args.strace), ("--stats", args.stats), ("--verbose", args.verbose)] {
+    for (name, on) in
+        [("--trace", trace), ("--strace", args.strace), ("--stats", args.stats), ("--verbose", args.verbose)]
+    {
         out.extend(on.then(|| name.into()));
     }
     out

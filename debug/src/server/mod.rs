@@ -34,7 +34,12 @@ pub enum Times {
 }
 
 /// Serves debuggers of `session`'s guest on a thread of its own.
-pub fn start(listener: Arc<Listener>, session: Arc<Session>, debuggee: Arc<dyn Debuggee>, times: Times) -> io::Result<()> {
+pub fn start(
+    listener: Arc<Listener>,
+    session: Arc<Session>,
+    debuggee: Arc<dyn Debuggee>,
+    times: Times,
+) -> io::Result<()> {
     let body = move || {
         loop {
             let connection = listener.accept();
@@ -110,7 +115,9 @@ fn serve(stream: Stream, session: &Arc<Session>, debuggee: &Arc<dyn Debuggee>) -
             session.told();
             debuggee.kill();
         }
-        Some(DisconnectReason::Disconnect | DisconnectReason::TargetExited(_) | DisconnectReason::TargetTerminated(_)) => {}
+        Some(
+            DisconnectReason::Disconnect | DisconnectReason::TargetExited(_) | DisconnectReason::TargetTerminated(_),
+        ) => {}
         None => eprintln!("jib: the debugger is gone; the guest goes on"),
     }
     Ok(())
@@ -119,7 +126,8 @@ fn serve(stream: Stream, session: &Arc<Session>, debuggee: &Arc<dyn Debuggee>) -
 /// Runs the protocol to its end; `None` if the debugger went without a word.
 fn talk(wire: Wire, events: &Receiver<Event>, stub: &mut Stub) -> io::Result<Option<DisconnectReason>> {
     let failed = |e: gdbstub::stub::GdbStubError<String, io::Error>| io::Error::other(e.to_string());
-    let gdb = GdbStub::builder(wire).packet_buffer_size(16 << 10).build().map_err(|e| io::Error::other(e.to_string()))?;
+    let gdb =
+        GdbStub::builder(wire).packet_buffer_size(16 << 10).build().map_err(|e| io::Error::other(e.to_string()))?;
     let mut gdb = gdb.run_state_machine(stub).map_err(failed)?;
     let mut filter = Filter::default();
     let mut input: std::collections::VecDeque<u8> = Default::default();

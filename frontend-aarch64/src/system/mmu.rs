@@ -429,6 +429,8 @@ mod tests {
         assert_eq!((e.translate(0x1234), e.shift, e.level), (0x8_0234, 12, 3));
         assert_eq!(e.check(Kind::Write, true, false), Ok(()));
         assert_eq!(e.check(Kind::Read, false, true), Err(Fsc(0b001111)), "PAN");
+        let off = walk(&Regime::default(), &mut Tables::default(), 0x1000, Kind::Read, false).expect("no translation");
+        assert_eq!(off.check(Kind::Read, false, true), Ok(()), "PAN without translation");
         assert_eq!(e.check(Kind::Fetch, false, false), Err(Fsc(0b001111)), "EL0 can write it");
     }
 

@@ -243,7 +243,9 @@ impl Vcpu {
 /// (Arm ARM D2.12.5); calls are, as their return address is behind them.
 fn completes(exit: &Exit) -> bool {
     match exit {
-        Exit::Next | Exit::Svc(_) | Exit::Hvc(_) | Exit::Wait(_) | Exit::InvalidateCode { .. } | Exit::Interrupt => true,
+        Exit::Next | Exit::Svc(_) | Exit::Hvc(_) | Exit::Wait(_) | Exit::InvalidateCode { .. } | Exit::Interrupt => {
+            true
+        }
         Exit::Smc(_) | Exit::Brk(_) | Exit::Hlt(_) | Exit::Syndrome(_) | Exit::Undefined(_) | Exit::Fault(_) => false,
     }
 }
