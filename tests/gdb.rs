@@ -322,6 +322,12 @@ gdb.execute('maintenance flush dcache')
 print('the same memory:', bytes(memory.read_memory(pa, 64)) == virtual)
 gdb.execute('maintenance packet Qqemu.PhyMemMode:0')
 gdb.execute('maintenance flush dcache')
+# To where the first stack is in use: `stp x29, x30, [sp, #-16]!`.
+for n in range(100):
+    pc = int(gdb.parse_and_eval('$pc')) & (2**64 - 1)
+    if bytes(memory.read_memory(pc, 4)) == bytes([0xfd, 0x7b, 0xbf, 0xa9]):
+        break
+    gdb.execute('stepi', to_string=True)
 end
 delete
 watch -l *(long *)($sp - 16)

@@ -174,8 +174,8 @@ mod tests {
         let put = |at: u64, v: u64| guest.space.poke(at, &v.to_le_bytes()).expect("RAM");
         put(RAM, RAM + 0x1000 + 3);
         put(RAM + 0x1000, RAM + 0x2000 + 3);
-        put(RAM + 0x2000, RAM + 0x8000 | 3 | 1 << 10);
-        put(RAM + 0x2008, RAM + 0x5000 | 3 | 1 << 10);
+        put(RAM + 0x2000, (RAM + 0x8000) | 3 | 1 << 10);
+        put(RAM + 0x2008, (RAM + 0x5000) | 3 | 1 << 10);
         s.set(state::TTBR0, RAM);
         s.set(state::TCR, 25 | 25 << 16 | 1 << 39);
         assert!(guest.write(&s, RAM + 0x8ffc, b"abcd", false), "MMU off");
@@ -190,7 +190,7 @@ mod tests {
         assert!(guest.write(&s, 0x10, b"x", false) && !guest.write(&s, 0x2000, b"x", false));
         let mut entry = [0; 8];
         guest.space.peek(RAM + 0x2000, &mut entry).expect("RAM");
-        assert_eq!(u64::from_le_bytes(entry), RAM + 0x8000 | 3 | 1 << 10, "the table is as it was");
+        assert_eq!(u64::from_le_bytes(entry), (RAM + 0x8000) | 3 | 1 << 10, "the table is as it was");
     }
 
     #[test]
