@@ -399,6 +399,21 @@ mod tests {
     }
 
     #[test]
+    fn debuggers_and_logs() {
+        let at = |args: &[&str]| run(args).gdb.map(|a| a.to_string());
+        assert_eq!(at(&["jib", "run", "--gdb", "x"]).as_deref(), Some("127.0.0.1:1234"));
+        assert_eq!(at(&["jib", "run", "--gdb=:9", "x", "--gdb"]).as_deref(), Some("127.0.0.1:9"));
+        assert_eq!(at(&["jib", "x", "--gdb"]), None);
+        let line = "jib boot --gdb=unix:/tmp/s --log irq,mmio --trace --log-file f Image";
+        let Ok(Command::Boot(boot)) = parse(line.split(' ').map(OsString::from)) else { panic!("no boot") };
+        assert_eq!(boot.gdb, Some(Address::Unix("/tmp/s".into())));
+        assert!(boot.trace && boot.log == "mmio,irq".parse().ok());
+        for wrong in ["jib boot --log x", "jib boot --gdb=x", "jib run --log-file f x"] {
+            assert!(parse(wrong.split(' ').map(OsString::from)).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn clap_accepts_its_own_definition() {
         use clap::CommandFactory;
         Cli::command().debug_assert();

@@ -240,7 +240,7 @@ impl Vcpu {
 }
 
 /// Was the instruction executed, so that a step is done? Those that raise an exception of their own instead are not
-/// (Arm ARM D2.12.5); calls are, as their return address is behind them.
+/// (Arm ARM D2, "Software Step exceptions"); calls are, as their return address is behind them.
 fn completes(exit: &Exit) -> bool {
     match exit {
         Exit::Next | Exit::Svc(_) | Exit::Hvc(_) | Exit::Wait(_) | Exit::InvalidateCode { .. } | Exit::Interrupt => {
