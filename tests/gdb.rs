@@ -281,6 +281,21 @@ fn traces() {
     assert!(text.lines().count() > 1000 && text.lines().any(|l| l.ends_with("svc #0")), "{}", text.len());
 }
 
+/// A program of the board's own, with symbols; what it does to its own breakpoints is no business of GDB's.
+#[test]
+fn a_machine_that_goes_on_without_its_debugger() {
+    let base = tools::root().join("tests/guest/bare/debug");
+    let flags = "-nostdlib -static -Wl,-Ttext=0x40200000 -Wl,--build-id=none";
+    let kernel = guest::compile(&base.with_extension("S"), flags);
+    let waiting = start(exe().args(["boot", "--gdb=127.0.0.1:0", "--timeout", "300"]).arg(&kernel));
+    let script = "break el0_both\nhbreak puts\ncontinue\nprint $pc == &puts\nx/s $x0\ndelete 2\n\
+                  continue\ninfo registers cpsr\nprint $DBGBVR0_EL1 == $pc\ndelete\ndetach\n";
+    let session = waiting.debug(Some(&kernel), script);
+    session.said(&["in puts ()", "$1 = 1", "BRK at EL1", "in el0_both ()", "EL=0", "$2 = 1", "detached"]);
+    let wanted = std::fs::read_to_string(base.with_extension("expected")).expect("no expected output");
+    assert_eq!((session.guest, session.status.code()), (wanted, Some(0)), "{}", session.gdb);
+}
+
 /// Debian's kernel, fetched by the first test that needs it.
 #[test]
 fn a_kernel_from_its_first_instruction() {
@@ -337,7 +352,7 @@ tbreak *($VBAR_EL1 + 0x280)
 continue
 print $pc == $VBAR_EL1 + 0x280
 info threads
-detach
+kill
 ";
     let session = waiting.debug(None, script);
     session.said(&[
@@ -354,10 +369,10 @@ detach
         "CPU#0 EL1",
         "CPU#1",
     ]);
-    assert_eq!((session.guest.as_str(), session.status.code()), ("aarch64\n", Some(0)), "{}", session.errors);
+    assert_eq!(session.status.code(), Some(0), "{}", session.errors);
     assert!(session.gdb.contains("memory addresses are virtual"), "{}", session.gdb);
     let log = std::fs::read_to_string(&log).expect("no log");
-    for expected in ["psci: CPU_ON", "cpu1 irq: Irq taken", "psci: SYSTEM_OFF"] {
+    for expected in ["cpu0 psci: PSCI_VERSION", "cpu0 irq: Irq taken"] {
         assert!(log.contains(expected), "{expected} is missing in the log");
     }
 }
