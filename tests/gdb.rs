@@ -288,7 +288,7 @@ fn a_machine_that_goes_on_without_its_debugger() {
     let flags = "-nostdlib -static -Wl,-Ttext=0x40200000 -Wl,--build-id=none";
     let kernel = guest::compile(&base.with_extension("S"), flags);
     let waiting = start(exe().args(["boot", "--gdb=127.0.0.1:0", "--timeout", "300"]).arg(&kernel));
-    let script = "break el0_both\nhbreak puts\ncontinue\nprint $pc == &puts\nx/s $x0\ndelete 2\n\
+    let script = "break *el0_both\nhbreak *puts\ncontinue\nprint $pc == &puts\nx/s $x0\ndelete 2\n\
                   continue\ninfo registers cpsr\nprint $DBGBVR0_EL1 == $pc\ndelete\ndetach\n";
     let session = waiting.debug(Some(&kernel), script);
     session.said(&["in puts ()", "$1 = 1", "BRK at EL1", "in el0_both ()", "EL=0", "$2 = 1", "detached"]);
