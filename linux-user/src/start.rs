@@ -9,6 +9,7 @@ use jib_backend::Translator;
 use jib_frontend_aarch64::A64;
 use jib_ir::state::State;
 
+use crate::debug;
 use crate::disclose::disclose;
 use crate::elf::{self, PAGE};
 use crate::error::Error;
@@ -47,7 +48,9 @@ pub(crate) fn run(config: Config) -> Result<Outcome, Error> {
     let handler_stack = HandlerStack::install();
     // Threads that the translator makes for itself inherit this: guest signals are not theirs.
     let mask = block_all();
+    let (gdb, trace) = (config.gdb.clone(), config.trace.clone());
     let mut thread = first_thread(config, target, mask)?;
+    debug::begin(gdb.as_ref(), trace.as_ref(), &mut thread)?;
     thread.context.enter();
     thread.context.set_mask(mask);
     let end = thread.run();
