@@ -15,9 +15,18 @@ fn check(name: &str) {
     let base = tools::root().join("tests/guest/bare").join(name);
     let wanted = std::fs::read(base.with_extension("expected")).expect("no expected output");
     let kernel = guest::compile(&base.with_extension("S"), FLAGS);
-    let mut jib = Command::new(Path::new(env!("CARGO_BIN_EXE_jib")));
-    let run = program::run(jib.args(["boot", "--timeout", "60"]).arg(kernel), Duration::from_secs(90));
-    program::check(name, &run, &wanted, 0);
+    let engines: [&[&str]; 4] = [
+        &[],
+        &["--engine", "interp"],
+        &["--quick=0", "--threshold=4294967295"],
+        &["--quick=4294967295", "--threshold=0", "--sync"],
+    ];
+    for engine in engines {
+        let mut jib = Command::new(Path::new(env!("CARGO_BIN_EXE_jib")));
+        let jib = jib.args(["boot", "--timeout", "60"]).args(engine).arg(&kernel);
+        let run = program::run(jib, Duration::from_secs(90));
+        program::check(name, &run, &wanted, 0);
+    }
 }
 
 #[test]

@@ -12,6 +12,9 @@ use jib_testing::{guest, tools};
 /// Longest wait for either side.
 const LIMIT: Duration = Duration::from_secs(1000);
 
+/// Compiler options for programs of the board's own.
+const BARE: &str = "-nostdlib -static -Wl,-Ttext=0x40200000 -Wl,--build-id=none";
+
 /// A process that does not outlive its test.
 struct Guard(Child);
 
@@ -88,6 +91,14 @@ fn finish(child: &mut Child, what: &str) -> ExitStatus {
     }
 }
 
+/// What GDB says until its end.
+fn said_by(mut gdb: Guard) -> String {
+    let (out, err) = (gdb.stdout.take().expect("piped"), gdb.stderr.take().expect("piped"));
+    let (out, err) = (drain(out), drain(err));
+    finish(&mut gdb, "gdb");
+    out.join().expect("reader") + &err.join().expect("reader")
+}
+
 impl Waiting {
     fn gdb(&self, symbols: Option<&Path>, script: &str) -> Guard {
         let dir = tools::Scratch::new("gdb");
@@ -108,11 +119,8 @@ impl Waiting {
         self.end(gdb)
     }
 
-    fn end(mut self, mut gdb: Guard) -> Session {
-        let (out, err) = (gdb.stdout.take().expect("piped"), gdb.stderr.take().expect("piped"));
-        let (out, err) = (drain(out), drain(err));
-        finish(&mut gdb, "gdb");
-        let text = out.join().expect("reader") + &err.join().expect("reader");
+    fn end(mut self, gdb: Guard) -> Session {
+        let text = said_by(gdb);
         let status = finish(&mut self.child, "jib");
         let errors = self.errors.join().expect("reader");
         let mut guest = String::new();
@@ -285,8 +293,7 @@ fn traces() {
 #[test]
 fn a_machine_that_goes_on_without_its_debugger() {
     let base = tools::root().join("tests/guest/bare/debug");
-    let flags = "-nostdlib -static -Wl,-Ttext=0x40200000 -Wl,--build-id=none";
-    let kernel = guest::compile(&base.with_extension("S"), flags);
+    let kernel = guest::compile(&base.with_extension("S"), BARE);
     let waiting = start(exe().args(["boot", "--gdb=127.0.0.1:0", "--timeout", "300"]).arg(&kernel));
     let script = "break *el0_both\nhbreak *puts\ncontinue\nprint $pc == &puts\nx/s $x0\ndelete 2\n\
                   continue\ninfo registers cpsr\nprint $DBGBVR0_EL1 == $pc\ndelete\ndetach\n";
@@ -294,6 +301,30 @@ fn a_machine_that_goes_on_without_its_debugger() {
     session.said(&["in puts ()", "$1 = 1", "BRK at EL1", "in el0_both ()", "EL=0", "$2 = 1", "detached"]);
     let wanted = std::fs::read_to_string(base.with_extension("expected")).expect("no expected output");
     assert_eq!((session.guest, session.status.code()), (wanted, Some(0)), "{}", session.gdb);
+}
+
+/// CPUs in compiled code that leaves for nothing stop when a debugger comes, and run what it writes there.
+#[test]
+fn a_debugger_comes_to_compiled_code_and_changes_it() {
+    let kernel = guest::compile(&tools::root().join("tests/guest/bare/attach.S"), BARE);
+    for tier in [["--quick=0", "--threshold=4294967295"], ["--quick=4294967295", "--threshold=0"]] {
+        let mut boot = exe();
+        boot.args(["boot", "-j", "2", "--sync", "--gdb=127.0.0.1:0", "--timeout", "300"]).args(tier);
+        let waiting = start(boot.arg(&kernel));
+        let text = said_by(waiting.gdb(Some(&kernel), "hbreak *loop\ncontinue\ndelete\ndetach\n"));
+        assert!(text.contains("in loop ()") && text.contains("detached"), "{text}");
+        std::thread::sleep(Duration::from_millis(500));
+        let change = "set $before = $x19\nstepi 5\nprint $x19 - $before\nprint $x19 > 1000000 && $x20 == 0\n\
+                      thread 2\nprint $x19 > 1000000 && $x20 == 0\nset {int}&patch = 0x91000694\ndetach\n";
+        let text = said_by(waiting.gdb(Some(&kernel), change));
+        assert!(["$1 = 1\n", "$2 = 1\n", "$3 = 1\n", "detached"].iter().all(|s| text.contains(s)), "{text}");
+        std::thread::sleep(Duration::from_millis(500));
+        let end = "print $x20 > 1000000\nthread 2\nprint $x20 > 1000000\nhbreak *patch\ncontinue\n\
+                   print $pc == &patch\ndelete\nset {int}&flag = 1\ndetach\n";
+        let session = waiting.debug(Some(&kernel), end);
+        session.said(&["$1 = 1\n", "$2 = 1\n", "in patch ()", "$3 = 1\n", "detached"]);
+        assert_eq!((session.guest.as_str(), session.status.code()), ("done\n", Some(0)), "{}", session.gdb);
+    }
 }
 
 /// Debian's kernel, fetched by the first test that needs it.

@@ -256,10 +256,13 @@ fn unread(pc: u64, make: &dyn Fn(&mut Builder) -> Op) -> Region {
     finish(b, pc, &[0])
 }
 
+/// Appends the operands of an op and gives the op.
+type MakeOp = Box<dyn Fn(&mut Builder) -> Op>;
+
 #[test]
 fn results_that_nobody_reads_raise_their_flags() {
     let p = Program::default();
-    let mut ops: Vec<Box<dyn Fn(&mut Builder) -> Op>> = Vec::new();
+    let mut ops: Vec<MakeOp> = Vec::new();
     for fmt in [Fmt::S, Fmt::D] {
         let to = lane_of(fmt);
         for shape in [Shape::Scalar, Shape::Half, Shape::Full] {

@@ -24,6 +24,7 @@ use crate::ExitStatus;
 use crate::error::Error;
 use crate::host::{self, try_call};
 use crate::mem;
+use crate::own;
 use crate::process::Process;
 use crate::run::Ended;
 use crate::runtime::Code;
@@ -212,18 +213,15 @@ struct Guest {
     memory: Option<u64>,
 }
 
-/// Descriptors of ours stay clear of the guest's.
-const OWN_FD_MIN: u64 = 1000;
-
 impl Guest {
     fn new(process: Arc<Process>) -> Guest {
         let path = c"/proc/self/mem";
         let flags = (libc::O_RDWR | libc::O_CLOEXEC) as u64;
         let memory = try_call(libc::SYS_openat, &[libc::AT_FDCWD as u64, path.as_ptr() as u64, flags]).ok();
         let high = memory.and_then(|fd| {
-            let high = try_call(libc::SYS_fcntl, &[fd, libc::F_DUPFD_CLOEXEC as u64, OWN_FD_MIN]).ok()?;
+            let high = own::keep(fd as i32).ok()?;
             _ = try_call(libc::SYS_close, &[fd]);
-            Some(high)
+            Some(high as u64)
         });
         Guest { program: process.program(), process, memory: high.or(memory) }
     }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 /// Frequency of the system counter (CNTFRQ_EL0).
 pub const COUNTER_HZ: u64 = 62_500_000;
 const NANOS_PER_TICK: u64 = 1_000_000_000 / COUNTER_HZ;
+/// Shortest wait for a counter that is held.
+const HELD_WAIT: Duration = Duration::from_millis(1);
 
 /// The system counter, running since the machine was built.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +62,12 @@ impl Clock {
         }
     }
 
-    /// How long until the counter reaches `deadline`; zero if it has.
+    /// How long until the counter reaches `deadline`; zero if it has. While the counter is held, at least
+    /// [`HELD_WAIT`]: it comes no nearer.
     pub fn until(&self, deadline: u64) -> Duration {
-        ticks(deadline.saturating_sub(self.now()))
+        let left = ticks(deadline.saturating_sub(self.now()));
+        let held = self.pause.since.load(Ordering::Acquire) != 0;
+        if held && !left.is_zero() { left.max(HELD_WAIT) } else { left }
     }
 }
 
@@ -82,6 +87,7 @@ mod tests {
         let before = clock.now();
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(clock.now(), before);
+        assert_eq!((clock.until(before), clock.until(before + 1)), (Duration::ZERO, HELD_WAIT));
         clock.hold(true);
         clock.hold(false);
         clock.hold(false);

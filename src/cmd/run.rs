@@ -88,7 +88,9 @@ fn config(args: &RunArgs) -> Option<Config> {
 }
 
 /// A debugger to wait for, a trace to write.
-fn debugging(args: &RunArgs) -> Result<(Option<Arc<Listener>>, Option<Arc<Sink>>), String> {
+type Debugging = (Option<Arc<Listener>>, Option<Arc<Sink>>);
+
+fn debugging(args: &RunArgs) -> Result<Debugging, String> {
     let trace = args.trace.then(|| debugger::sink(args.log_file.as_deref())).transpose()?;
     let gdb = args.gdb.as_ref().map(debugger::listen).transpose()?;
     Ok((gdb, trace))

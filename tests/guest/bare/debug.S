@@ -233,6 +233,19 @@ el0_both:
     nop
     svc     #1
 
+    say     "unlocked"
+    mov     x9, #1
+    msr     oslar_el1, x9
+    adr     x9, one
+    msr     dbgbvr0_el1, x9
+    set     dbgbcr0_el1, BCR_EL1
+    set     mdscr_el1, (MDE | KDE)
+    msr     daifclr, #8
+    isb
+    msr     oslar_el1, xzr
+    isb
+    bl      one
+
     say     "done"
     ldr     w0, =0x84000008             // SYSTEM_OFF
     hvc     #0

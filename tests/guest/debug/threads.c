@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 volatile long counter;
@@ -34,6 +35,8 @@ static void *spin(void *p) {
 int main(int argc, char **argv) {
     pthread_t threads[3];
     int nothing = 0;
+    // As daemons do.
+    syscall(SYS_close_range, 3, ~0u, 0);
     signal(SIGUSR1, on_signal);
     int five = add(2, 3);
     watched[0] = five;
