@@ -119,6 +119,14 @@ fn more_of_the_host() {
 }
 
 #[test]
+fn terminals_inside() {
+    let place = Place::new("pty");
+    let pty = guest::compile(&tools::root().join("tests/guest/system/pty.c"), "-O1 -static -w");
+    fs::copy(pty, place.at("root/bin/pty")).expect("cannot copy");
+    says(&place, &["--bare"], "pty", "name: 1, terminal: 1\nsize: 25 81, read: keys\n");
+}
+
+#[test]
 fn run_with_a_root() {
     let place = Place::new("run-root");
     let root = place.at("root").display().to_string();

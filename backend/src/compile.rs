@@ -98,29 +98,6 @@ impl Compiler {
         let frontend = self.isa.frontend_config();
         lower::lower(region, &env, &mut self.ctx.func, &mut self.builder, frontend)
     }
-
-    /// Code that notes the unlinked cell and its target, and leaves to the run loop.
-    pub(crate) fn link_stub(&mut self) -> Result<Vec<u8>, Error> {
-        use cranelift_codegen::ir::{InstBuilder, MemFlagsData, types};
-        self.ctx.clear();
-        self.ctx.func.signature = lower::region_signature();
-        let mut b = cranelift_frontend::FunctionBuilder::new(&mut self.ctx.func, &mut self.builder);
-        let block = b.create_block();
-        b.append_block_params_for_function_params(block);
-        b.switch_to_block(block);
-        let &[state, pc, cell] = b.block_params(block) else { unreachable!("three parameters") };
-        let flags = MemFlagsData::trusted();
-        b.ins().store(flags, pc, state, jib_ir::state::slot::PC.offset());
-        b.ins().store(flags, cell, state, crate::abi::LINK);
-        let code = b.ins().iconst(types::I64, crate::abi::EXIT_LINK as i64);
-        b.ins().return_(&[code]);
-        b.seal_all_blocks();
-        b.finalize(self.isa.frontend_config());
-        match self.ctx.compile(&*self.isa, &mut ControlPlane::default()) {
-            Ok(compiled) => Ok(compiled.code_buffer().to_vec()),
-            Err(e) => Err(Error::Codegen(e.inner.to_string())),
-        }
-    }
 }
 
 fn codegen(region: &Region, e: &cranelift_codegen::CodegenError) -> Error {

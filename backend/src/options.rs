@@ -60,7 +60,7 @@ impl Default for Options {
         Options {
             engine: EngineKind::Jit,
             memory: Memory::Host,
-            quick: 4,
+            quick: 8,
             threshold: 3000,
             region_insns: 400,
             region_blocks: 100,
@@ -100,7 +100,7 @@ pub struct Stats {
     pub quick_insns: u64,
     /// Host code bytes of them.
     pub quick_bytes: u64,
-    /// Nanoseconds spent translating and publishing them, after lifting.
+    /// Nanoseconds spent optimising, translating and publishing them, after lifting.
     pub quick_ns: u64,
     /// Regions compiled.
     pub regions: u64,

@@ -26,7 +26,8 @@ pub struct Translator<G: Guest> {
     pub(crate) options: Options,
     gate: ForkGate,
     cache: Mutex<Cache>,
-    compiler: Mutex<Compiler>,
+    /// Made when first wanted, as most short runs need none.
+    compiler: Mutex<Option<Compiler>>,
     worker: Mutex<Option<Worker>>,
     /// What the fault handler needs.
     pub(crate) view: CodeView,
@@ -66,10 +67,9 @@ pub(crate) struct Counters {
 impl<G: Guest> Translator<G> {
     /// A translator without translations.
     pub fn new(guest: G, fetch: Box<dyn Fetch + Send + Sync>, options: Options) -> Result<Arc<Self>, Error> {
-        let mut compiler = Compiler::new(&options, guest.helpers())?;
         let mut memory = CodeMemory::new(options.cache_bytes)?;
         let stub = memory
-            .add(&compiler.link_stub()?, std::ptr::null())
+            .add(&quick::link_stub(), std::ptr::null())
             .ok_or_else(|| Error::Codegen("no room for the link stub".into()))?;
         // The stub lives for ever, outside the ring of segments that are reused.
         memory.seal();
@@ -86,7 +86,7 @@ impl<G: Guest> Translator<G> {
             gate: ForkGate::default(),
             view,
             cache: Mutex::new(cache),
-            compiler: Mutex::new(compiler),
+            compiler: Mutex::new(None),
             worker: Mutex::new(None),
             stub,
             pages_seen: PageSet::default(),
@@ -185,7 +185,10 @@ impl<G: Guest> Translator<G> {
         let lift = self.with_cache(Cache::begin_lift);
         match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS) {
             Ok(mut region) => {
-                jib_ir::passes::run(&mut region);
+                // Most blocks run once or twice; the quick tier optimises what it translates.
+                if !self.quick_wanted() {
+                    jib_ir::passes::run(&mut region);
+                }
                 cut_loops(&mut region);
                 // Thousands of them are kept.
                 region.ops.shrink_to_fit();
@@ -202,14 +205,20 @@ impl<G: Guest> Translator<G> {
 
     /// A quick compiler for one thread, if that tier is wanted and the host can.
     pub(crate) fn quick_compiler(&self) -> Option<QuickCompiler> {
-        let wanted = self.options.engine == EngineKind::Jit && self.options.quick != u32::MAX;
-        wanted.then(|| QuickCompiler::new(self.guest.helpers(), self.options.memory)).flatten()
+        let make = || QuickCompiler::new(self.guest.helpers(), self.options.memory);
+        self.quick_wanted().then(make).flatten()
+    }
+
+    fn quick_wanted(&self) -> bool {
+        self.options.engine == EngineKind::Jit && self.options.quick != u32::MAX
     }
 
     /// Translates the block of `unit` by the quick tier, if it has one and no code.
     pub(crate) fn quick_compile(&self, compiler: &mut QuickCompiler, unit: &Unit) {
         let Some(region) = unit.block().filter(|_| !unit.too_hard.load(Ordering::Relaxed)) else { return };
         let start = std::time::Instant::now();
+        let mut region = Region::clone(&region);
+        jib_ir::passes::run(&mut region);
         let Some(code) = compiler.compile(&region, self.stub) else {
             unit.too_hard.store(true, Ordering::Relaxed);
             return;
@@ -257,7 +266,12 @@ impl<G: Guest> Translator<G> {
         // Past the gate all the way: a fork waits until the compiler is free.
         let _pass = self.gate.pass();
         let mut compiler = lock(&self.compiler);
-        self.compile(&mut compiler, unit.at, |f| f(&mut lock(&self.cache)));
+        if compiler.is_none() {
+            *compiler = Compiler::new(&self.options, self.guest.helpers()).ok();
+        }
+        if let Some(compiler) = &mut *compiler {
+            self.compile(compiler, unit.at, |f| f(&mut lock(&self.cache)));
+        }
     }
 
     /// Leaves `unit` to the worker, started if need be; false if the host gives us no thread.

@@ -238,11 +238,14 @@ fn modes_have_their_own_code() {
     assert_eq!(t.stats().regions, 2);
 }
 
+/// Makes an op on a builder's operands.
+type Make = dyn Fn(&mut Builder) -> Op;
+
 /// A register to write.
 const V5: Slot = Slot(slot::V0.0 + 10);
 
 /// `v5` = what `make` makes, overwritten in the next block before anything reads it.
-fn unread(pc: u64, make: &dyn Fn(&mut Builder) -> Op) -> Region {
+fn unread(pc: u64, make: &Make) -> Region {
     let mut b = begin(pc);
     let op = make(&mut b);
     let r = b.push(op);
@@ -256,13 +259,10 @@ fn unread(pc: u64, make: &dyn Fn(&mut Builder) -> Op) -> Region {
     finish(b, pc, &[0])
 }
 
-/// Appends the operands of an op and gives the op.
-type MakeOp = Box<dyn Fn(&mut Builder) -> Op>;
-
 #[test]
 fn results_that_nobody_reads_raise_their_flags() {
     let p = Program::default();
-    let mut ops: Vec<MakeOp> = Vec::new();
+    let mut ops: Vec<Box<Make>> = Vec::new();
     for fmt in [Fmt::S, Fmt::D] {
         let to = lane_of(fmt);
         for shape in [Shape::Scalar, Shape::Half, Shape::Full] {

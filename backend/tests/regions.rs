@@ -355,6 +355,12 @@ fn flags_cross_blocks_in_every_form() {
     }
 }
 
+/// Stores 1 where x5 points to.
+fn make_request(b: &mut jib_ir::builder::Builder) {
+    let (at, one) = (b.get(Ty::I64, x(5)), b.imm64(1));
+    b.push(Op::Store { ty: Ty::I64, size: Size::B8, order: Order::Plain, addr: at, v: one });
+}
+
 /// Calls itself x1 times, then returns as often, counting in x2; the last time to x4.
 fn recursion(pc: u64) -> jib_ir::region::Region {
     let lr = x(30);
@@ -380,9 +386,11 @@ fn recursion(pc: u64) -> jib_ir::region::Region {
     let (out, back) = (b.get(Ty::I64, x(4)), b.get(Ty::I64, lr));
     let to = b.push(Op::Select { ty: Ty::I64, c: done, a: out, b: back });
     b.set(lr, to);
+    make_request(&mut b);
     b.end_block(Op::ExitInd { addr: to, kind: ExitKind::Ret });
     b.begin_block(pc + 12);
     b.begin_insn(pc + 12);
+    make_request(&mut b);
     let back = b.get(Ty::I64, lr);
     b.end_block(Op::ExitInd { addr: back, kind: ExitKind::Ret });
     finish(b, pc, &[0, 2])
@@ -401,8 +409,44 @@ fn returns_to_the_region_itself_stay_inside() {
     s.set_x(3, 1000);
     s.set_x(4, 0x2000);
     s.set_x(30, 0x2000);
+    let mut word = 0u64;
+    s.set_x(5, &raw mut word as u64);
     let (e, s) = run(&t, &s, 0x1000);
     assert_eq!((e, s.x(2), s.pc()), (Exit::Svc(1), 1000, 0x2004));
     let left: u64 = t.stats().exits.iter().sum();
     assert!(left < 5, "compiled code was left {left} times");
+}
+
+#[test]
+fn requests_to_leave_find_exact_state_at_every_return() {
+    let p = Program::default();
+    p.put(recursion(0x1000));
+    let mut end = begin(0x2000);
+    end.end_block(stop(0x2004));
+    p.put(finish(end, 0x2000, &[0]));
+    let t = translator(&p, eager());
+    let mut vcpu = jib_backend::Vcpu::new(&t);
+    for (n, v) in [(1, 1000), (3, 1000), (4, 0x2000), (30, 0x2000)] {
+        vcpu.state.set_x(n, v);
+    }
+    // Each return makes a request first.
+    let request = &raw mut vcpu.state.0[slot::EXIT_REQUEST.0 as usize] as u64;
+    vcpu.state.set_x(5, request);
+    vcpu.state.set_pc(0x1000);
+    let mut at_return = 0;
+    loop {
+        match vcpu.run(&mut Flat) {
+            Exit::Interrupt => {
+                let s = &mut vcpu.state;
+                at_return += u64::from(s.pc() == 0x1008);
+                assert!(s.x(2) <= 1000, "a return was made twice");
+                assert!(matches!(s.pc(), 0x1008 | 0x2000), "interrupted at {:#x}", s.pc());
+                assert_eq!((s.x(1) as i64, s.x(2)), (-1, if s.pc() == 0x2000 { 1000 } else { at_return }));
+                s.set(slot::EXIT_REQUEST, 0);
+            }
+            end => break assert_eq!(end, Exit::Svc(1)),
+        }
+    }
+    // The first one does not close a loop.
+    assert_eq!((vcpu.state.x(2), at_return), (1000, 999));
 }

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::fs::MetadataExt;
 
 use crate::host::{self, Errno, try_call};
 
@@ -83,11 +84,18 @@ pub(crate) fn close_on_exec(fd: i32, on: bool) {
     host::call(libc::SYS_fcntl, &[fd as u64, libc::F_SETFD as u64, flag as u64]);
 }
 
+/// Is `fd` the file that we run from? It may also be the program of somebody who started that by a descriptor, and
+/// us by an entry of the kernel's for it. Without `/proc` nobody but jib itself can have started us so.
+fn is_exe(fd: i32) -> bool {
+    let id = |path: &str| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    id("/proc/self/exe").is_none_or(|own| id(&format!("/proc/self/fd/{fd}")) == Some(own))
+}
+
 /// The file that we run from: handed on by the jib that started us, else from `/proc`.
 pub(crate) fn exe() -> Option<i32> {
     let name = host::started_as();
     let handed_on = name.strip_prefix(STARTED_BY_FD).and_then(|n| std::str::from_utf8(n).ok()?.parse().ok());
-    if let Some(fd) = handed_on {
+    if let Some(fd) = handed_on.filter(|fd| is_exe(*fd)) {
         close_on_exec(fd, true);
         return Some(fd);
     }

@@ -56,9 +56,10 @@ pub(crate) fn run(config: Config) -> Result<Outcome, Error> {
     let end = thread.run();
     let status = thread.finish(end);
     let stats = thread.process.translator.stats();
-    // The process is about to end, and no handler may find a context that is gone.
+    // The process is about to end, and no handler may find a context that is gone; nor is it worth taking everything
+    // apart before the kernel does.
     Context::leave();
-    drop((thread, handler_stack));
+    std::mem::forget((thread, handler_stack));
     set_host_mask(mask);
     Ok(Outcome { status, stats })
 }

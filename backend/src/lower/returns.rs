@@ -50,15 +50,20 @@ pub(super) fn keep_inside(region: &mut Region, inner: &[u64]) {
     }
 }
 
-/// A block, after block `b`, that goes to `to` if `register` holds `pc`; where else is to be filled in.
+/// A block, after block `b`, that goes to `to` if `register` holds `pc`; where else is to be filled in. The way to `to`
+/// is a block of its own: it may be left there for a request, at `pc`.
 fn append(region: &mut Region, b: usize, register: Slot, pc: u64, to: BlockId) -> BlockId {
+    let way = BlockId(region.blocks.len() as u32);
+    let start = region.ops.len() as u32;
+    region.ops.push(Op::Jump { to });
+    region.blocks.push(Block { pc, ops: start..start + 1, insns: 0 });
     let id = BlockId(region.blocks.len() as u32);
     let start = region.ops.len() as u32;
     region.ops.extend([
         Op::Get { ty: Ty::I64, slot: register },
         Op::Imm { ty: Ty::I64, v: pc },
         Op::Cmp { cc: Cc::Eq, ty: Ty::I64, a: Val(start), b: Val(start + 1) },
-        Op::Branch { c: Val(start + 2), then: to, els: id },
+        Op::Branch { c: Val(start + 2), then: way, els: id },
     ]);
     region.blocks.push(Block { pc: region.blocks[b].pc, ops: start..start + 4, insns: 0 });
     id

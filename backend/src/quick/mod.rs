@@ -31,7 +31,7 @@ use crate::abi::HostFeatures;
 use crate::code_memory::FaultTable;
 use crate::compile::Code;
 use crate::options::Memory;
-use asm::{Asm, Label, Mem, RBP, RDI};
+use asm::{Asm, Label, Mem, RAX, RBP, RDI, RDX, RSI};
 use regs::{Loc, Registers, Value};
 
 /// RBP points this far into the state, so that the general registers have short displacements.
@@ -89,6 +89,16 @@ struct Quick<'a> {
     block: usize,
     /// Guest address of the instruction being emitted.
     pc: u64,
+}
+
+/// Code that notes the unlinked cell (in RDX) and its target (in RSI), and leaves to the run loop.
+pub(crate) fn link_stub() -> Vec<u8> {
+    let mut asm = Asm::default();
+    asm.store(Mem::at(RDI, slot::PC.offset()), RSI);
+    asm.store(Mem::at(RDI, crate::abi::LINK), RDX);
+    asm.mov_imm(RAX, crate::abi::EXIT_LINK);
+    asm.ret();
+    asm.finish().to_vec()
 }
 
 impl QuickCompiler {

@@ -49,7 +49,7 @@ fn bad_ops_are_told() {
     bad("v4 = BNot v0", "operand v0 is I64, not Bool");
     bad("v4 = Load I32 B8 Plain v0", "access is wider than its type");
     bad("v4 = Get V128 @33", "vector slot is not aligned");
-    bad("v4 = Get I64 @320", "slot is outside the state");
+    bad("v4 = Get I64 @384", "slot is outside the state");
     bad("v4 = Get Flags @x3", "flags live in their own slot only");
     bad("v4 = VGet S idx=4 v2", "lane index 4 is not in 0..=3");
     bad("v4 = VBin PMul H v2 v2", "lane H is not one of [B]");

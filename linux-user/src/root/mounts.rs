@@ -11,14 +11,15 @@ use super::{Root, RootError, change_root, step};
 use crate::host::{Errno, try_call};
 
 /// Devices that any program may expect, and some that a few use.
-const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty", "ptmx", "fuse", "net/tun"];
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun"];
 /// Folders of `/dev` that come from the host.
-const DEVICE_FOLDERS: &[&str] = &["pts", "shm", "mqueue"];
+const DEVICE_FOLDERS: &[&str] = &["shm", "mqueue"];
 const DEVICE_LINKS: &[(&str, &str)] = &[
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
 ];
 /// First parts of paths that belong to the system: the host's would hide the guest's.
 const SYSTEM: &[&str] = &["bin", "sbin", "usr", "etc", "var", "boot", "dev", "proc", "sys", "run", "opt", "srv"];
@@ -98,10 +99,26 @@ fn devices(inner: &Inner) -> Result<(), Errno> {
             inner.bind(&path, &path)?;
         }
     }
+    // Without them the rest is still of use.
+    let terminals = terminals(inner);
     let dev = inner.place(Path::new("/dev"), Node::Folder)?;
     for (name, target) in DEVICE_LINKS {
         let (target, name) = (CString::new(*target).unwrap_or_default(), CString::new(*name).unwrap_or_default());
         try_call(libc::SYS_symlinkat, &[target.as_ptr() as u64, dev.0 as u64, name.as_ptr() as u64])?;
+    }
+    terminals
+}
+
+/// Terminals of our own: the kernel finds the file system of `/dev/ptmx` beside it, so that the host's cannot be
+/// shown here. The terminal that we run in belongs to the host's; the C library finds its name as `/dev/console`.
+fn terminals(inner: &Inner) -> Result<(), Errno> {
+    let pts = inner.place(Path::new("/dev/pts"), Node::Folder)?;
+    let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
+    mount(Some("devpts"), &pts.path(), Some("devpts"), flags, Some("newinstance,ptmxmode=0666,mode=620"))?;
+    if let Ok(own) = fs::read_link("/proc/self/fd/0")
+        && (own.starts_with("/dev/pts") || own.to_string_lossy().starts_with("/dev/tty"))
+    {
+        inner.bind(&own, Path::new("/dev/console"))?;
     }
     Ok(())
 }

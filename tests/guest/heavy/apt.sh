@@ -13,7 +13,9 @@ for f in *.deb; do
     printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$f" "$(stat -c %s "$f")" "$(sha256sum "$f" | cut -d' ' -f1)"
 done > Packages
 echo 'deb [trusted=yes] file:/repository ./' > /repository.list
-O='-o Dir::Etc::sourcelist=/repository.list -o Dir::Etc::sourceparts=-'
+# Lists of its own: those of the archive stay.
+mkdir -p /repository.lists/partial
+O='-o Dir::Etc::sourcelist=/repository.list -o Dir::Etc::sourceparts=- -o Dir::State::lists=/repository.lists'
 apt-get $O -q update > /dev/null
 apt-get $O -q -y --no-install-recommends install $P > /tmp/apt.log 2>&1 || { cat /tmp/apt.log; exit 1; }
 set -- $P
