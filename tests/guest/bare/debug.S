@@ -233,18 +233,24 @@ el0_both:
     nop
     svc     #1
 
-    say     "unlocked"
-    mov     x9, #1
-    msr     oslar_el1, x9
+    say     "unlocked, at last with a breakpoint, by code that ran often without"
     adr     x9, one
     msr     dbgbvr0_el1, x9
     set     dbgbcr0_el1, BCR_EL1
-    set     mdscr_el1, (MDE | KDE)
     msr     daifclr, #8
+    mov     x21, #0
+    mov     x22, #20
+6:  mov     x9, #1
+    msr     oslar_el1, x9
+    msr     mdscr_el1, x21
     isb
     msr     oslar_el1, xzr
     isb
     bl      one
+    subs    x22, x22, #1
+    ldr     x9, =(MDE | KDE)
+    csel    x21, x9, x21, eq
+    b.ge    6b
 
     say     "done"
     ldr     w0, =0x84000008             // SYSTEM_OFF
