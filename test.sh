@@ -13,6 +13,7 @@ declare -A package=(
   [aarch64-linux-gnu-gcc]=gcc-aarch64-linux-gnu
   [aarch64-linux-gnu-objdump]=binutils-aarch64-linux-gnu
   [gcc]=gcc
+  [gdb-multiarch]=gdb-multiarch
   [cpio]=cpio
   [xz]=xz-utils
   [mke2fs]=e2fsprogs

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jib_debug::address::Address;
+use jib_debug::log::Categories;
 use jib_linux_user::BinfmtStart;
 use jib_machine::devices::gic::Version;
 use jib_machine::launch::options::{DiskSpec, Options, PortForward, parse_memory};
@@ -21,6 +23,7 @@ Examples:
   jib run -L /opt/arm64-root ./app     look absolute paths up there first: dynamic linker, libraries, /etc
   jib run --strace ./app               log system calls
   jib run --engine interp ./app        interpreter only
+  jib run --gdb ./app                  wait for `gdb-multiarch -ex 'target remote :1234'`
   jib run --stats ./app                what the translator did, at the end
   jib shell ./root                     a shell in an arm64 root folder as / (`jib shell --help`)
   jib boot                             start Debian's arm64 kernel to a shell (`jib boot --help`)
@@ -59,6 +62,8 @@ Examples:
   jib boot                                        Debian's kernel (fetched once) and a shell
   jib boot -- uname -a                            run a command in the guest; its status is jib's
   jib boot -j 2 -m 2G --disk root.img,rw --append root=/dev/vda Image --initrd initrd.img
+  jib boot --gdb --append nokaslr                 wait for `gdb-multiarch -ex 'target remote :1234' vmlinux`
+  jib boot --log irq,psci --log-file log          what the machine does, by category
   jib boot -p 2222:22 --share .                   reach the guest's port 22, share this folder
 
 At the console Ctrl-A x leaves, Ctrl-A h helps. The host is 10.0.2.2 for the guest. The exit status is 0
@@ -93,6 +98,9 @@ pub(crate) enum Command {
     /// Show how a piece of a program is translated, without running it
     Translate(TranslateArgs),
 }
+
+/// Where a debugger is waited for.
+const GDB: &str = "127.0.0.1:1234";
 
 /// Which executors to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -213,6 +221,15 @@ pub(crate) struct RunArgs {
     /// Log every system call to standard error
     #[arg(long)]
     pub(crate) strace: bool,
+    /// Wait for GDB before the first instruction (at 127.0.0.1:1234 unless said otherwise) and obey it
+    #[arg(long, value_name = "[HOST]:PORT|unix:PATH", num_args = 0..=1, require_equals = true, default_missing_value = GDB)]
+    pub(crate) gdb: Option<Address>,
+    /// Write down each instruction as it is executed (slow)
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Write the trace to this file instead of standard error
+    #[arg(long, value_name = "FILE", requires = "trace")]
+    pub(crate) log_file: Option<PathBuf>,
     /// Tell at the end what the translator did
     #[arg(long)]
     pub(crate) stats: bool,
@@ -401,6 +418,18 @@ pub(crate) struct BootArgs {
     /// Stop the guest after this time; the exit code is 124 then
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
+    /// Wait for GDB before the first instruction (at 127.0.0.1:1234 unless said otherwise) and obey it
+    #[arg(long, value_name = "[HOST]:PORT|unix:PATH", num_args = 0..=1, require_equals = true, default_missing_value = GDB)]
+    pub(crate) gdb: Option<Address>,
+    /// Write down what happens: exec (blocks), exception, irq, mmio, mmu (faults, TLB maintenance), psci; or all
+    #[arg(long, value_name = "WHAT[,WHAT]...")]
+    pub(crate) log: Option<Categories>,
+    /// Write down each instruction as it is executed (slow)
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Write log and trace to this file instead of standard error
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
     /// Tell at the end what the machine did
     #[arg(long)]
     pub(crate) stats: bool,
@@ -434,6 +463,8 @@ impl BootArgs {
             stats: self.stats,
             verbose: self.verbose,
             command: self.command.clone(),
+            // What must be opened first is filled in by the command.
+            ..Options::default()
         }
     }
 }
@@ -586,6 +617,21 @@ mod tests {
         assert_eq!((o.kernel, o.command), (Some("Image".into()), vec!["ls".into(), "-l".into()]));
         assert_eq!((o.forwards[0].guest, o.disks[0].path.clone()), (22, "a".into()));
         for wrong in ["jib boot --gic 4", "jib boot -m x", "jib boot -p 22", "jib boot a b"] {
+            assert!(parse(wrong.split(' ').map(OsString::from)).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn debuggers_and_logs() {
+        let at = |args: &[&str]| run(args).gdb.map(|a| a.to_string());
+        assert_eq!(at(&["jib", "run", "--gdb", "x"]).as_deref(), Some("127.0.0.1:1234"));
+        assert_eq!(at(&["jib", "run", "--gdb=:9", "x", "--gdb"]).as_deref(), Some("127.0.0.1:9"));
+        assert_eq!(at(&["jib", "x", "--gdb"]), None);
+        let line = "jib boot --gdb=unix:/tmp/s --log irq,mmio --trace --log-file f Image";
+        let Ok(Command::Boot(boot)) = parse(line.split(' ').map(OsString::from)) else { panic!("no boot") };
+        assert_eq!(boot.gdb, Some(Address::Unix("/tmp/s".into())));
+        assert!(boot.trace && boot.log == "mmio,irq".parse().ok());
+        for wrong in ["jib boot --log x", "jib boot --gdb=x", "jib run --log-file f x"] {
             assert!(parse(wrong.split(' ').map(OsString::from)).is_err(), "{wrong}");
         }
     }

@@ -61,6 +61,8 @@ pub enum Error {
     ArgumentsTooLong,
     /// The system call filters that the program is to begin with cannot be read.
     Filters,
+    /// No debugger can be waited for.
+    Debugger(String),
     /// The translator cannot be set up.
     Translator(String),
 }
@@ -90,6 +92,7 @@ impl fmt::Display for Error {
             Error::Map { what, errno } => write!(f, "cannot map {what}: {}; free some memory", name(*errno)),
             Error::ArgumentsTooLong => f.write_str("arguments and environment do not fit on the stack; shorten them"),
             Error::Filters => f.write_str("the system call filters of the program before cannot be read"),
+            Error::Debugger(what) => write!(f, "cannot wait for a debugger: {what}"),
             Error::Translator(what) => write!(f, "cannot set up the translator: {what}"),
         }
     }

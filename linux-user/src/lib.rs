@@ -8,6 +8,7 @@
 //! `signal/host.rs` (host signal handlers) and `thread.rs` (birth and end of threads) only.
 #![deny(unsafe_code)]
 
+mod debug;
 mod disclose;
 mod elf;
 mod error;
@@ -35,6 +36,7 @@ mod vma;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use elf::ElfError;
 pub use error::Error;
@@ -70,6 +72,10 @@ pub struct Config {
     /// Options with which jib starts itself when the program executes another AArch64 program:
     /// `jib REEXEC... --program-fd FD --argv0 NAME -- PROGRAM ARGUMENTS...`.
     pub reexec: Vec<OsString>,
+    /// Where a debugger connects; the program waits for it before its first instruction.
+    pub gdb: Option<Arc<jib_debug::address::Listener>>,
+    /// Write down each instruction there.
+    pub trace: Option<Arc<jib_debug::log::Sink>>,
     /// Called with the translator when the process ends (not when a child of it does), on the thread that ends it.
     pub at_exit: Option<AtExit>,
 }
@@ -97,6 +103,8 @@ impl Config {
             backend: jib_backend::Options::default(),
             stack_size: 8 << 20,
             reexec: Vec::new(),
+            gdb: None,
+            trace: None,
             at_exit: None,
         }
     }

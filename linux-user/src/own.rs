@@ -12,6 +12,8 @@ use crate::host::{self, Errno, try_call};
 
 /// Where our numbers begin, if the limit of open files allows.
 const OWN_FD_MIN: u64 = 1000;
+/// How many numbers are set apart while debugging.
+const DEBUGGER: i32 = 16;
 /// How many numbers below the limit are ours if that is low.
 const HIGHEST: u64 = 8;
 /// What the kernel calls a program that was started by its descriptor.
@@ -26,6 +28,8 @@ pub(crate) struct OwnFds {
     pub program: Option<i32>,
     /// The log of system calls.
     pub log: Option<i32>,
+    /// A debugger is waited for: then some numbers are set apart for its sockets and its way to memory.
+    pub debugger: bool,
 }
 
 impl OwnFds {
@@ -36,7 +40,9 @@ impl OwnFds {
 
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = i32> + '_ {
-        [self.exe, self.program, self.log].into_iter().flatten()
+        let first = OWN_FD_MIN as i32;
+        let debuggers = self.debugger.then_some(first..first + DEBUGGER).into_iter().flatten();
+        [self.exe, self.program, self.log].into_iter().flatten().chain(debuggers)
     }
 }
 

@@ -3,6 +3,7 @@
 use jib_ir::runtime::{Exit, Wait};
 
 use crate::ExitStatus;
+use crate::debug::Ran;
 use crate::host;
 use crate::signal::SigInfo;
 use crate::signal::frame::FaultRecord;
@@ -38,7 +39,22 @@ impl Thread {
     }
 
     fn step(&mut self) -> Option<Ended> {
-        match self.vcpu.run(&mut self.runtime) {
+        let exit = match self.debug.take() {
+            None => self.vcpu.run(&mut self.runtime),
+            Some(debug) => match self.run_debugged(debug) {
+                Ran::Exit(exit) => exit,
+                Ran::Signal(signal) => return self.debug_inject(signal),
+            },
+        };
+        match exit {
+            Exit::Svc(_) if self.debug.is_some() => {
+                self.debug_away();
+                let end = syscall::dispatch(self);
+                if end.is_none() {
+                    self.debug_back();
+                }
+                end
+            }
             Exit::Svc(_) => syscall::dispatch(self),
             Exit::Fault(f) => self.deliver_fault(f),
             // The only syndromes that user code can raise tell of undefined or trapped instructions.

@@ -9,6 +9,7 @@ use jib_backend::Translator;
 use jib_frontend_aarch64::A64;
 use jib_ir::state::State;
 
+use crate::debug;
 use crate::disclose::disclose;
 use crate::elf::{self, PAGE};
 use crate::error::Error;
@@ -47,7 +48,9 @@ pub(crate) fn run(config: Config) -> Result<Outcome, Error> {
     let handler_stack = HandlerStack::install();
     // Threads that the translator makes for itself inherit this: guest signals are not theirs.
     let mask = block_all();
+    let (gdb, trace) = (config.gdb.clone(), config.trace.clone());
     let mut thread = first_thread(config, target, mask)?;
+    debug::begin(gdb.as_ref(), trace.as_ref(), &mut thread)?;
     thread.context.enter();
     thread.context.set_mask(mask);
     let end = thread.run();
@@ -88,6 +91,7 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
         program: own::adopt(target.program.into_file()),
         // A copy of standard error that the guest does not close by accident.
         log: if config.strace { own::keep(2).ok().or(Some(2)) } else { None },
+        debugger: config.gdb.is_some(),
     };
     let disclosed = disclose(&stack.places, &stack.auxv);
     let process = Process {

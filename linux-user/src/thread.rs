@@ -17,6 +17,7 @@ use jib_ir::state::{State, slot};
 use jib_ir::ty::Size;
 
 use crate::ExitStatus;
+use crate::debug::{Debug, Inherited};
 use crate::host::{self, Errno, call};
 use crate::mem;
 use crate::process::Process;
@@ -75,6 +76,8 @@ pub(crate) struct Thread {
     pub tagged_addresses: u64,
     /// Memory of an `execve`, kept here so that a `vfork` parent frees it.
     pub exec: Option<ExecCall>,
+    /// The debugger's side of it, if it is debugged or traced.
+    pub debug: Option<Box<Debug>>,
 }
 
 // SAFETY: the raw pointer in the context leads into the thread's own state, on the heap.
@@ -137,6 +140,7 @@ impl Thread {
             ids: None,
             tagged_addresses: 0,
             exec: None,
+            debug: None,
         }
     }
 
@@ -190,7 +194,8 @@ impl Thread {
         t.clear_tid = if c.has(libc::CLONE_CHILD_CLEARTID) { c.child_tid } else { 0 };
         let (born, started) = mpsc::channel();
         let c = *c;
-        let body = move || worker_main(t, &c, &born);
+        let debug = self.debug.as_ref().map(|d| d.for_thread());
+        let body = move || worker_main(t, &c, debug.as_ref(), &born);
         match std::thread::Builder::new().stack_size(HOST_STACK).spawn(body) {
             // The host thread is detached: dropping the handle is what we want.
             Ok(_) => started.recv().map_err(|_| Errno(libc::EAGAIN)),
@@ -227,6 +232,7 @@ impl Thread {
 
     fn become_child(&mut self, c: &Clone, simple: bool) {
         self.role = Role::Child;
+        self.debug_forked();
         self.clear_tid = 0;
         if simple && c.has(libc::CLONE_CHILD_SETTID) {
             store_tid(c.child_tid, host::gettid());
@@ -306,6 +312,7 @@ impl Thread {
         {
             at_exit(&self.process.translator);
         }
+        self.debug_end(end);
         match (end, self.role) {
             (Ended::Process(status), Role::Main) => status,
             (Ended::Process(status), _) => match status {
@@ -334,7 +341,7 @@ fn store_tid(addr: u64, tid: i32) {
 }
 
 /// Body of a worker's host thread. All signals are blocked here, inherited from the parent.
-fn worker_main(mut t: Thread, c: &Clone, born: &Sender<i32>) {
+fn worker_main(mut t: Thread, c: &Clone, debug: Option<&Inherited>, born: &Sender<i32>) {
     let stack = HandlerStack::install();
     let tid = host::gettid();
     for (flag, addr) in [(libc::CLONE_PARENT_SETTID, c.parent_tid), (libc::CLONE_CHILD_SETTID, c.child_tid)] {
@@ -350,6 +357,7 @@ fn worker_main(mut t: Thread, c: &Clone, born: &Sender<i32>) {
     call(libc::SYS_set_robust_list, &[0, 24]);
     t.context.enter();
     t.context.set_mask(t.context.mask());
+    t.debug = debug.map(|d| d.begin(&t.vcpu.state));
     // The parent waits in `recv`; if it has died, so shall we.
     _ = born.send(tid);
     let end = t.run();

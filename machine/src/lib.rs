@@ -15,6 +15,7 @@ pub mod cpu;
 pub mod device;
 pub mod devices;
 pub mod fdt;
+mod gdb;
 pub mod host;
 pub mod initramfs;
 pub mod irq;

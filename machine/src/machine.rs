@@ -5,16 +5,22 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use jib_backend::{Memory, Stats, Translator};
+use jib_debug::address::Listener;
+use jib_debug::log::{Log, Sink};
+use jib_debug::server::{self, Times};
+use jib_debug::session::{Ended, Session};
 use jib_frontend_aarch64::A64System;
 
 use crate::board::{Board, BuildError, Config, cpu_input, entropy};
 use crate::cpu::alarm::Alarms;
+use crate::cpu::debug::Observers;
 use crate::cpu::memory::{Code, Memory as CpuMemory};
 use crate::cpu::shootdown::{Request, Shootdown};
 use crate::cpu::signals::{FIQ, IRQ, Power as CpuPower, Signals, Start};
 use crate::cpu::spaces::UpperHalves;
 use crate::cpu::system::{Parts, System, TimerLines};
 use crate::cpu::{Stop, Vcpu};
+use crate::gdb::Guest;
 use crate::irq::IrqSink;
 use crate::psci::{Affinity, Power, Status};
 
@@ -33,6 +39,7 @@ pub struct Machine {
     translator: Arc<Translator<A64System>>,
     shootdown: Arc<Shootdown>,
     verbose: bool,
+    observers: Observers,
 }
 
 /// What happened when a machine stopped.
@@ -67,6 +74,11 @@ impl Cpus {
     fn start(&self, cpu: usize, entry: u64, context: u64) -> bool {
         let mpidr = MPIDR_RES1 | self.affinities()[cpu];
         self.signals[cpu].start(Start { entry, context, mpidr })
+    }
+
+    /// Makes every CPU leave its code and look around.
+    fn kick(&self) {
+        self.signals.iter().for_each(|s| s.kick());
     }
 
     /// Tells every CPU's thread to end.
@@ -136,10 +148,41 @@ impl Machine {
         board.space.ram().pages().listen(move |range| {
             if let Some(translator) = weak.upgrade() {
                 translator.invalidate(base + range.start..base + range.end);
-                told.signals.iter().for_each(|s| s.kick());
+                told.kick();
             }
         });
-        Ok(Machine { board, cpus, translator, shootdown, verbose })
+        Ok(Machine { board, cpus, translator, shootdown, verbose, observers: Observers::default() })
+    }
+
+    /// Has it observed from its next run on; `debugger` is where one is waited for before the first instruction.
+    pub fn observe(
+        &mut self,
+        log: Option<Log>,
+        trace: Option<Arc<Sink>>,
+        debugger: Option<&Arc<Listener>>,
+    ) -> std::io::Result<()> {
+        if let Some(log) = &log {
+            self.board.space.set_log(log);
+        }
+        let session = debugger.map(|_| {
+            let cpus = self.cpus.clone();
+            // Compiled code looks at no session.
+            Session::with_caller(true, Box::new(move || cpus.kick()))
+        });
+        self.observers = Observers { session, log, trace };
+        if let (Some(listener), Some(session)) = (debugger, &self.observers.session) {
+            let stop = Box::new(self.stopper());
+            let guest = Guest { space: self.board.space.clone(), clock: self.board.clock, stop };
+            server::start(listener.clone(), session.clone(), Arc::new(guest), Times::Again)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the debugger, if there is one, that the machine stopped for good with this exit code.
+    pub fn ended(&self, code: u8) {
+        if let Some(session) = &self.observers.session {
+            session.ended(Ended::Exited(code));
+        }
     }
 
     /// The board: memory to load, consoles to feed.
@@ -149,8 +192,13 @@ impl Machine {
 
     /// Something that stops the machine from any thread.
     pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
-        let cpus = self.cpus.clone();
-        move || cpus.quit()
+        let (cpus, session) = (self.cpus.clone(), self.observers.session.clone());
+        move || {
+            cpus.quit();
+            if let Some(session) = &session {
+                session.release();
+            }
+        }
     }
 
     /// After [`Machine::run`]: returns the devices to their state at power-on, ready to run again. RAM
@@ -181,6 +229,9 @@ impl Machine {
                     stop = one;
                 }
                 self.cpus.quit();
+                if let Some(session) = &self.observers.session {
+                    session.release();
+                }
             }
             alarms.stop();
             Outcome { stop, stats: self.translator.stats() }
@@ -201,9 +252,12 @@ impl Machine {
             everyone: self.cpus.signals.clone(),
             upper,
             translator: self.translator.clone(),
+            log: self.observers.log.clone(),
             verbose: self.verbose,
         });
-        let stop = Vcpu::new(system, self.cpus.clone(), signals).run();
+        let mut vcpu = Vcpu::new(system, self.cpus.clone(), signals);
+        vcpu.observe(&self.observers);
+        let stop = vcpu.run();
         self.shootdown.park(cpu);
         // The receiver outlives every CPU's thread.
         let _ = done.send(stop);

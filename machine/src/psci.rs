@@ -76,6 +76,31 @@ pub enum Outcome {
     SystemReset,
 }
 
+/// What a function is called, for logs.
+pub fn name(function: u64) -> &'static str {
+    match function as u32 & !SMC64 {
+        PSCI_VERSION => "PSCI_VERSION",
+        CPU_SUSPEND => "CPU_SUSPEND",
+        CPU_OFF => "CPU_OFF",
+        CPU_ON => "CPU_ON",
+        AFFINITY_INFO => "AFFINITY_INFO",
+        MIGRATE_INFO_TYPE => "MIGRATE_INFO_TYPE",
+        SYSTEM_OFF => "SYSTEM_OFF",
+        SYSTEM_RESET => "SYSTEM_RESET",
+        PSCI_FEATURES => "PSCI_FEATURES",
+        SYSTEM_RESET2 => "SYSTEM_RESET2",
+        SMCCC_VERSION => "SMCCC_VERSION",
+        SMCCC_ARCH_FEATURES => "SMCCC_ARCH_FEATURES",
+        TRNG_VERSION => "TRNG_VERSION",
+        TRNG_FEATURES => "TRNG_FEATURES",
+        TRNG_GET_UUID => "TRNG_GET_UUID",
+        TRNG_RND => "TRNG_RND",
+        0x8500_0020 => "PV_TIME_FEATURES",
+        0x8500_0021 => "PV_TIME_ST",
+        _ => "unknown function",
+    }
+}
+
 const PSCI_VERSION: u32 = 0x8400_0000;
 const CPU_SUSPEND: u32 = 0x8400_0001;
 const CPU_OFF: u32 = 0x8400_0002;

@@ -1,7 +1,9 @@
 //! The physical address space: RAM, or the bus, or nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use jib_debug::log::{Category, Log};
 
 use crate::bus::Bus;
 use crate::device::Size;
@@ -34,12 +36,13 @@ pub enum Target {
 pub struct AddressSpace {
     ram: Arc<Ram>,
     bus: Bus,
+    log: OnceLock<Log>,
 }
 
 impl AddressSpace {
     /// Joins RAM and bus; RAM wins where they overlap.
     pub fn new(ram: Arc<Ram>, bus: Bus) -> Self {
-        AddressSpace { ram, bus }
+        AddressSpace { ram, bus, log: OnceLock::new() }
     }
 
     /// The RAM.
@@ -64,7 +67,7 @@ impl AddressSpace {
     /// Reads for CPU `cpu`.
     pub fn read(&self, cpu: usize, addr: u64, size: Size) -> Result<u64, BusError> {
         let in_ram = self.ram.offset(addr, size.bytes()).and_then(|o| self.ram.load(o, size, Ordering::Acquire));
-        in_ram.or_else(|| self.bus.read(cpu, addr, size)).ok_or(BusError(addr))
+        in_ram.or_else(|| self.read_device(cpu, addr, size)).ok_or(BusError(addr))
     }
 
     /// Writes for CPU `cpu`, and reports the write if translated code lies there.
@@ -74,7 +77,26 @@ impl AddressSpace {
             self.ram.pages().written(offset, size.bytes());
             return Ok(());
         }
+        self.log_access(cpu, addr, "write", value);
         self.bus.write(cpu, addr, size, value).ok_or(BusError(addr))
+    }
+
+    fn read_device(&self, cpu: usize, addr: u64, size: Size) -> Option<u64> {
+        let v = self.bus.read(cpu, addr, size)?;
+        self.log_access(cpu, addr, "read", v);
+        Some(v)
+    }
+
+    /// Logs accesses to devices from now on; the first log counts.
+    pub fn set_log(&self, log: &Log) {
+        let _ = self.log.set(log.clone());
+    }
+
+    fn log_access(&self, cpu: usize, addr: u64, what: &str, v: u64) {
+        if let Some(log) = self.log.get().filter(|log| log.has(Category::Mmio)) {
+            let (device, offset) = self.bus.name(addr).unwrap_or(("nothing", addr));
+            log.write(Category::Mmio, cpu, format_args!("{what} {device}+{offset:#x} = {v:#x}"));
+        }
     }
 
     /// Atomic read-modify-write in RAM; `change` may run more than once. Devices have no atomics.

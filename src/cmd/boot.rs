@@ -3,15 +3,30 @@
 use std::process::ExitCode;
 
 use jib_backend::Stats;
+use jib_debug::log::Log;
+use jib_machine::launch::options::Options;
 
+use super::debugger;
 use crate::cli::BootArgs;
 use crate::report;
 
 /// Boots the system; how it ended is our exit code.
 pub(crate) fn main(args: &BootArgs) -> ExitCode {
+    let options = match options(args) {
+        Ok(options) => options,
+        Err(e) => return report::fail(1, e),
+    };
     let show = |stats: &Stats, wall| eprint!("{}", super::stats::text(stats, wall));
-    match jib_machine::launch::main(&args.options(), &show) {
+    match jib_machine::launch::main(&options, &show) {
         Ok(code) => ExitCode::from(code),
         Err(e) => report::fail(e.code(), e),
     }
+}
+
+/// The options, with logs and sockets open.
+fn options(args: &BootArgs) -> Result<Options, String> {
+    let sink = (args.trace || args.log.is_some()).then(|| debugger::sink(args.log_file.as_deref())).transpose()?;
+    let gdb = args.gdb.as_ref().map(debugger::listen).transpose()?;
+    let log = args.log.zip(sink.clone()).map(|(categories, sink)| Log::new(categories, sink));
+    Ok(Options { gdb, log, trace: sink.filter(|_| args.trace), ..args.options() })
 }

@@ -9,16 +9,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jib_backend::Translator;
+use jib_debug::address::Listener;
+use jib_debug::log::Sink;
 use jib_frontend_aarch64::A64;
 use jib_linux_user::{Config, Error, ExitStatus, die_of};
 
 use super::emit::AtEnd;
-use super::{root, stats};
+use super::{debugger, root, stats};
 use crate::cli::RunArgs;
 use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
 
 /// Runs the program; its exit code is ours, and so is the signal that killed it.
 pub(crate) fn main(args: &RunArgs) -> ExitCode {
+    // Named as seen from here, whatever folder and root the program gets.
+    let (gdb, trace) = match debugging(args) {
+        Ok(both) => both,
+        Err(e) => return report::fail(CANNOT_RUN, e),
+    };
     if let Some(dir) = &args.directory
         && let Err(e) = std::env::set_current_dir(dir)
     {
@@ -50,7 +57,7 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
         }
     };
     let at_exit = wanted.then(|| Arc::new(tell) as jib_linux_user::AtExit);
-    match jib_linux_user::run(Config { ids, at_exit, ..config }) {
+    match jib_linux_user::run(Config { ids, gdb, trace, at_exit, ..config }) {
         Ok(outcome) => match outcome.status {
             ExitStatus::Exited(code) => ExitCode::from(code as u8),
             ExitStatus::Signaled(signal) => die_of(signal),
@@ -78,6 +85,15 @@ fn config(args: &RunArgs) -> Option<Config> {
     config.stack_size = args.stack.map_or(config.stack_size, |kib| kib << 10);
     config.reexec = reexec(args);
     Some(config)
+}
+
+/// A debugger to wait for, a trace to write.
+type Debugging = (Option<Arc<Listener>>, Option<Arc<Sink>>);
+
+fn debugging(args: &RunArgs) -> Result<Debugging, String> {
+    let trace = args.trace.then(|| debugger::sink(args.log_file.as_deref())).transpose()?;
+    let gdb = args.gdb.as_ref().map(debugger::listen).transpose()?;
+    Ok((gdb, trace))
 }
 
 /// The file to run: as named, else along `PATH`, like a shell.
@@ -123,7 +139,11 @@ fn reexec(args: &RunArgs) -> Vec<OsString> {
     if let Some(kib) = args.stack {
         out.extend(["-s".into(), kib.to_string().into()]);
     }
-    for (name, on) in [("--strace", args.strace), ("--stats", args.stats), ("--verbose", args.verbose)] {
+    // A file would be begun anew by each program.
+    let trace = args.trace && args.log_file.is_none();
+    for (name, on) in
+        [("--trace", trace), ("--strace", args.strace), ("--stats", args.stats), ("--verbose", args.verbose)]
+    {
         out.extend(on.then(|| name.into()));
     }
     out

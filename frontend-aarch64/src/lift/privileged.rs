@@ -156,7 +156,8 @@ fn own_write(l: &mut Lifter, encoding: Encoding, v: Val) -> Lifted {
         reg::OSLAR_EL1 => {
             let locked = l.and_imm(v, 1);
             l.set(state::OSLOCK, locked);
-            return Lifted::Next;
+            // Debug exceptions may be enabled now.
+            return resync(l);
         }
         reg::SPSel => pstate::SPSEL,
         reg::PAN => pstate::PAN,
@@ -257,11 +258,10 @@ pub(super) fn resyncs(word: u32) -> bool {
     if word & 0xfff8_0000 == 0xd508_0000 {
         return op1 == 0 && matches!((encoding.crn(), encoding.crm()), (8, _) | (7, 1 | 5 | 8 | 9));
     }
-    let own = |e| !matches!(e, reg::SP_EL0 | reg::OSLAR_EL1);
     word & 0xfff0_0000 == 0xd510_0000
         && sysreg::find(encoding).is_some_and(|row| match row.store {
             Store::Control(..) | Store::Board => true,
-            Store::Own => own(encoding),
+            Store::Own => encoding != reg::SP_EL0,
             Store::Word(..) | Store::Const(_) => false,
         })
 }

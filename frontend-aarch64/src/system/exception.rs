@@ -3,6 +3,7 @@
 use jib_ir::runtime::{Access, Exit, Fault};
 use jib_ir::state::{State, slot};
 
+use super::debug;
 use super::state::{self, pstate};
 
 /// Exception classes (ESR_EL1.EC).
@@ -35,6 +36,27 @@ pub mod ec {
     pub const WATCHPOINT: u32 = 0x34;
     /// BRK instruction.
     pub const BRK64: u32 = 0x3c;
+
+    /// What a class is called, for logs.
+    pub const fn name(class: u32) -> &'static str {
+        match class {
+            UNKNOWN => "undefined instruction",
+            WFX => "trapped WFI or WFE",
+            FP => "trapped FP access",
+            ILLEGAL => "illegal execution state",
+            SVC64 => "SVC",
+            SYSREG => "trapped system register",
+            0x20 | 0x21 => "instruction abort",
+            PC_ALIGN => "PC alignment",
+            0x24 | 0x25 => "data abort",
+            SP_ALIGN => "SP alignment",
+            0x30 | 0x31 => "breakpoint",
+            0x32 | 0x33 => "software step",
+            0x34 | 0x35 => "watchpoint",
+            BRK64 => "BRK",
+            _ => "exception",
+        }
+    }
 }
 
 /// ESR of an exception of class `class` by a 32-bit instruction.
@@ -95,6 +117,8 @@ pub fn leave(s: &mut State) {
     let (spsr, target) = (s.get(state::SPSR), s.get(state::ELR));
     s.set(slot::EXCL_ADDR, u64::MAX);
     let legal = matches!(spsr & 0x1f, 0b00000 | 0b00100 | 0b00101);
+    let to = if legal { spsr >> 2 & 3 } else { state::el(s) as u64 } as u32;
+    let step = debug::returned_ss(s, spsr, to);
     let new = if legal {
         spsr & pstate::ALL
     } else {
@@ -102,7 +126,7 @@ pub fn leave(s: &mut State) {
         spsr & pstate::ALL & !(pstate::EL | pstate::SPSEL | pstate::NRW) | kept | pstate::IL
     };
     s.set_nzcv(spsr as u32);
-    state::set_pstate(s, new);
+    state::set_pstate(s, new & !pstate::SS | step);
     s.set_pc(target);
 }
 

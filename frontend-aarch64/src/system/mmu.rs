@@ -113,7 +113,8 @@ impl Entry {
     /// May an access of `kind` from EL0 (or by an unprivileged instruction) or EL1 use the entry?
     pub fn check(&self, kind: Kind, el0: bool, pan: bool) -> Result<(), Fsc> {
         let p = if el0 { self.el0 } else { self.el1 };
-        let shielded = pan && !el0 && kind != Kind::Fetch && (self.el0.r || self.el0.w);
+        // No leaf is at level 0: that is memory without translation, which PAN knows nothing of.
+        let shielded = pan && self.level != 0 && !el0 && kind != Kind::Fetch && (self.el0.r || self.el0.w);
         let allowed = match kind {
             Kind::Read => p.r,
             Kind::Write => p.w,
@@ -428,6 +429,8 @@ mod tests {
         assert_eq!((e.translate(0x1234), e.shift, e.level), (0x8_0234, 12, 3));
         assert_eq!(e.check(Kind::Write, true, false), Ok(()));
         assert_eq!(e.check(Kind::Read, false, true), Err(Fsc(0b001111)), "PAN");
+        let off = walk(&Regime::default(), &mut Tables::default(), 0x1000, Kind::Read, false).expect("no translation");
+        assert_eq!(off.check(Kind::Read, false, true), Ok(()), "PAN without translation");
         assert_eq!(e.check(Kind::Fetch, false, false), Err(Fsc(0b001111)), "EL0 can write it");
     }
 

@@ -4,6 +4,7 @@
 //! EL1, [`mmu`] translates addresses. None of it knows a device: what belongs to the board (interrupt
 //! controller, timers, TLBs) goes through [`jib_ir::runtime::Runtime::system`].
 
+pub mod debug;
 pub mod exception;
 pub mod mmu;
 pub mod state;

@@ -49,8 +49,10 @@ pub const MODE_SPSEL: u32 = 1 << 3;
 pub const MODE_FP_OFF: u32 = 1 << 4;
 /// Key mode bit: PSTATE.UAO.
 pub const MODE_UAO: u32 = 1 << 5;
+/// Key mode bit: self-hosted debug must look at each instruction; such code is not compiled.
+pub const MODE_DEBUG: u32 = 1 << 6;
 /// First of the key mode bits that belong to the board (see [`jib_ir::runtime::Location::mode`]).
-pub const MODE_BOARD: u32 = 1 << 6;
+pub const MODE_BOARD: u32 = 1 << 7;
 
 macro_rules! slots {
     ($($(#[$doc:meta])* $name:ident = $n:literal;)*) => {
@@ -159,6 +161,7 @@ pub fn mode(state: &State) -> u32 {
         (p & pstate::SPSEL != 0, MODE_SPSEL),
         (fp_off, MODE_FP_OFF),
         (el1 && p & pstate::UAO != 0, MODE_UAO),
+        (super::debug::is_active(state), MODE_DEBUG),
     ] {
         mode |= if on { bit } else { 0 };
     }

@@ -162,10 +162,22 @@ sysregs! {
     DBGBCR0_EL1      = 2 0 0 0 5, El1Rw, Control(debug(state::BREAKPOINTS, 1), 0x00ff_e1e6 | 1);
     DBGBVR1_EL1      = 2 0 0 1 4, El1Rw, Word(debug(state::BREAKPOINTS, 2), ALL);
     DBGBCR1_EL1      = 2 0 0 1 5, El1Rw, Control(debug(state::BREAKPOINTS, 3), 0x00ff_e1e6 | 1);
+    DBGBVR2_EL1      = 2 0 0 2 4, El1Rw, Word(debug(state::BREAKPOINTS, 4), ALL);
+    DBGBCR2_EL1      = 2 0 0 2 5, El1Rw, Control(debug(state::BREAKPOINTS, 5), 0x00ff_e1e6 | 1);
+    DBGBVR3_EL1      = 2 0 0 3 4, El1Rw, Word(debug(state::BREAKPOINTS, 6), ALL);
+    DBGBCR3_EL1      = 2 0 0 3 5, El1Rw, Control(debug(state::BREAKPOINTS, 7), 0x00ff_e1e6 | 1);
+    DBGBVR4_EL1      = 2 0 0 4 4, El1Rw, Word(debug(state::BREAKPOINTS, 8), ALL);
+    DBGBCR4_EL1      = 2 0 0 4 5, El1Rw, Control(debug(state::BREAKPOINTS, 9), 0x00ff_e1e6 | 1);
+    DBGBVR5_EL1      = 2 0 0 5 4, El1Rw, Word(debug(state::BREAKPOINTS, 10), ALL);
+    DBGBCR5_EL1      = 2 0 0 5 5, El1Rw, Control(debug(state::BREAKPOINTS, 11), 0x00ff_e1e6 | 1);
     DBGWVR0_EL1      = 2 0 0 0 6, El1Rw, Word(debug(state::WATCHPOINTS, 0), ALL);
     DBGWCR0_EL1      = 2 0 0 0 7, El1Rw, Control(debug(state::WATCHPOINTS, 1), 0x1f1f_ffff);
     DBGWVR1_EL1      = 2 0 0 1 6, El1Rw, Word(debug(state::WATCHPOINTS, 2), ALL);
     DBGWCR1_EL1      = 2 0 0 1 7, El1Rw, Control(debug(state::WATCHPOINTS, 3), 0x1f1f_ffff);
+    DBGWVR2_EL1      = 2 0 0 2 6, El1Rw, Word(debug(state::WATCHPOINTS, 4), ALL);
+    DBGWCR2_EL1      = 2 0 0 2 7, El1Rw, Control(debug(state::WATCHPOINTS, 5), 0x1f1f_ffff);
+    DBGWVR3_EL1      = 2 0 0 3 6, El1Rw, Word(debug(state::WATCHPOINTS, 6), ALL);
+    DBGWCR3_EL1      = 2 0 0 3 7, El1Rw, Control(debug(state::WATCHPOINTS, 7), 0x1f1f_ffff);
 
     // Identification beyond the CRm 2 to 7 space, which `id_register` answers.
     MIDR_EL1         = 3 0 0 0 0, El1Ro, Const(cpu::MIDR_EL1);
@@ -262,8 +274,9 @@ const SYSTEM_FIELDS: &[((u16, u16), u32, u64)] = &[
     ((4, 0), 24, 1), // GIC system registers
     ((4, 0), 56, 1), // CSV2
     ((4, 0), 60, 1), // CSV3
-    ((5, 0), 12, 1), // two breakpoints
-    ((5, 0), 20, 1), // two watchpoints
+    ((5, 0), 12, 5), // six breakpoints
+    ((5, 0), 20, 3), // four watchpoints
+    ((5, 0), 28, 1), // the last two breakpoints compare contexts
     ((7, 0), 0, 5),  // 48-bit physical addresses
     ((7, 0), 4, 2),  // 16-bit ASIDs
     ((7, 0), 20, 1), // 16K granule

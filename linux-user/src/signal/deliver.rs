@@ -20,6 +20,7 @@ impl Thread {
     pub(crate) fn deliver_signals(&mut self) -> Option<Ended> {
         loop {
             while let Some(info) = self.context.take() {
+                let Some(info) = self.debug_signal(&info) else { continue };
                 if let Some(end) = self.deliver(&info, FaultRecord::default()) {
                     return Some(end);
                 }
@@ -43,7 +44,7 @@ impl Thread {
     }
 
     /// Acts on one signal that was sent to us.
-    fn deliver(&mut self, info: &SigInfo, fault: FaultRecord) -> Option<Ended> {
+    pub(crate) fn deliver(&mut self, info: &SigInfo, fault: FaultRecord) -> Option<Ended> {
         let signal = info.signal();
         let action = self.actions.get(signal);
         if action.is_handler() {
@@ -64,6 +65,7 @@ impl Thread {
 
     /// A signal that guest code brought upon itself: blocking or ignoring it does not help.
     pub(crate) fn force(&mut self, info: &SigInfo, fault: FaultRecord) -> Option<Ended> {
+        let Some(info) = &self.debug_signal(info) else { return None };
         let signal = info.signal();
         let blocked = self.context.mask() & bit(signal) != 0;
         let end = if blocked || !self.actions.get(signal).is_handler() {

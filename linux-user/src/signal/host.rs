@@ -7,11 +7,11 @@
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use jib_ir::state::{State, slot};
 
-use super::action::{Action, DEFAULT, IGNORE};
+use super::action::{Action, Actions, DEFAULT, DefaultAction, IGNORE, default_action};
 use super::{NSIG, SYNCHRONOUS, SigInfo, bit};
 use crate::host::{self, call};
 use crate::mem;
@@ -313,10 +313,33 @@ pub(crate) fn install_fault_handlers() {
     }
 }
 
+/// Do signals that kill come to the run loop first?
+static DEADLY_SEEN: AtomicBool = AtomicBool::new(false);
+
+/// From now on signals that would kill the guest come to the run loop although it handles them not, so that a
+/// debugger hears of them first.
+pub(crate) fn see_deadly_signals(actions: &Actions) {
+    DEADLY_SEEN.store(true, Ordering::Relaxed);
+    for signal in 1..=NSIG as i32 {
+        let action = actions.get(signal);
+        if bit(signal) & SYNCHRONOUS == 0 && is_seen(signal, &action) {
+            set_disposition(signal, &action);
+        }
+    }
+}
+
+/// Has `signal` a handler on the host for the debugger's sake? (The C library needs 32 and 33 for itself.)
+fn is_seen(signal: i32, action: &Action) -> bool {
+    DEADLY_SEEN.load(Ordering::Relaxed)
+        && action.handler == DEFAULT
+        && default_action(signal) == DefaultAction::Terminate
+        && !matches!(signal, libc::SIGKILL | 32 | 33)
+}
+
 /// Tells the host what the guest wants of `signal`.
 pub(crate) fn set_disposition(signal: i32, action: &Action) {
     let kept = action.flags as i32 & (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT);
-    if action.handler == DEFAULT || action.handler == IGNORE {
+    if (action.handler == DEFAULT || action.handler == IGNORE) && !is_seen(signal, action) {
         return install(signal, action.handler, kept);
     }
     let handler = on_signal as extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);

@@ -5,6 +5,7 @@
 //! [`shootdown`] how CPUs reach each other, [`alarm`] how time does.
 
 pub mod alarm;
+pub mod debug;
 pub mod fast;
 pub mod memory;
 pub mod shootdown;
@@ -16,6 +17,7 @@ pub mod tlb;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jib_debug::log::Category;
 use jib_frontend_aarch64::A64System;
 use jib_frontend_aarch64::system::exception::{self, Vector, ec, syndrome};
 use jib_frontend_aarch64::system::state::{self, pstate};
@@ -48,6 +50,8 @@ pub struct Vcpu {
     system: System,
     power: Arc<dyn Power + Send + Sync>,
     signals: Arc<Signals>,
+    /// Who observes it.
+    debug: debug::Debug,
 }
 
 impl Vcpu {
@@ -55,7 +59,7 @@ impl Vcpu {
     pub fn new(system: System, power: Arc<dyn Power + Send + Sync>, signals: Arc<Signals>) -> Vcpu {
         let cpu = jib_backend::Vcpu::new(&system.translator);
         signals.attach(cpu.kicker());
-        Vcpu { cpu, system, power, signals }
+        Vcpu { cpu, system, power, signals, debug: debug::Debug::default() }
     }
 
     /// Runs until the machine stops: waits to be switched on, runs, may be off again.
@@ -67,6 +71,7 @@ impl Vcpu {
                     self.cpu.state.set_pc(start.entry);
                     self.cpu.state.set_x(0, start.context);
                     self.system.refresh(&self.cpu.state);
+                    self.debug_back();
                 }
                 Command::Quit => return Stop::Quit,
             }
@@ -79,7 +84,11 @@ impl Vcpu {
     /// Runs until the CPU is switched off (`None`) or the machine stops.
     fn run_until_off(&mut self) -> Option<Stop> {
         loop {
-            let exit = self.cpu.run(&mut self.system);
+            let exit = if self.debug.is_needed(&self.cpu.state) {
+                self.run_observed()
+            } else {
+                self.cpu.run(&mut self.system)
+            };
             match self.handle(exit) {
                 After::Continue => {}
                 After::Off => return None,
@@ -101,18 +110,39 @@ impl Vcpu {
 
     /// Enters the vector of a pending interrupt that is not masked.
     fn take_interrupt(&mut self) {
-        let s = &mut self.cpu.state;
-        let p = s.get(slot::PSTATE);
-        if self.signals.fiq() && p & pstate::F == 0 {
-            exception::enter(s, Vector::Fiq, None, None);
+        let p = self.cpu.state.get(slot::PSTATE);
+        let vector = if self.signals.fiq() && p & pstate::F == 0 {
+            Vector::Fiq
         } else if self.signals.irq() && p & pstate::I == 0 {
-            exception::enter(s, Vector::Irq, None, None);
+            Vector::Irq
+        } else {
+            return;
+        };
+        let (cpu, pc) = (self.system.memory.cpu, self.cpu.state.pc());
+        self.debug.log(Category::Irq, cpu, format_args!("{vector:?} taken at {pc:#x}"));
+        self.debug.exception_taken();
+        exception::enter(&mut self.cpu.state, vector, None, None);
+    }
+
+    /// Writes an exception down where that is wanted.
+    fn log_exception(&self, exit: &Exit, esr: u32, far: Option<u64>) {
+        let cpu = self.system.memory.cpu;
+        let (pc, el, class) = (self.cpu.state.pc(), state::el(&self.cpu.state), esr >> 26);
+        let at = far.map(|far| format!(", address {far:#x}")).unwrap_or_default();
+        if let Exit::Fault(f) = exit {
+            let (access, cause) = (f.access, f.cause & 0x3f);
+            self.debug.log(Category::Mmu, cpu, format_args!("{access:?} fault {cause:#04x} at pc {pc:#x}{at}"));
         }
+        let name = ec::name(class);
+        let text = format_args!("{name} (ESR {esr:#010x}) from EL{el} at {pc:#x}{at}");
+        self.debug.log(Category::Exception, cpu, text);
     }
 
     fn handle(&mut self, exit: Exit) -> After {
         if let Some((esr, far)) = exception::of_exit(&self.cpu.state, &exit) {
             self.system.report_undefined(&exit, self.cpu.state.pc());
+            self.log_exception(&exit, esr, far);
+            self.debug.exception_taken();
             exception::enter(&mut self.cpu.state, Vector::Sync, Some(esr), far);
             return After::Continue;
         }
@@ -142,13 +172,19 @@ impl Vcpu {
         self.system.tick();
         let until = self.system.next_timer().unwrap_or(longest).min(longest);
         self.system.park();
+        self.debug.away(&mut self.cpu.state);
         self.signals.wait_for_interrupt(until, event);
+        self.debug_back();
         self.system.tick();
     }
 
     fn firmware_call(&mut self) -> After {
         let regs = [0, 1, 2, 3].map(|i| self.cpu.state.x(i));
-        match psci::call(&*self.power, self.system.memory.cpu, regs) {
+        let outcome = psci::call(&*self.power, self.system.memory.cpu, regs);
+        let name = psci::name(regs[0]);
+        let text = format_args!("{name} ({:#x}) {:#x} {:#x} {:#x}: {outcome:x?}", regs[0], regs[1], regs[2], regs[3]);
+        self.debug.log(Category::Psci, self.system.memory.cpu, text);
+        match outcome {
             Outcome::Return(values) => {
                 for (i, v) in values.into_iter().enumerate() {
                     self.cpu.state.set_x(i, v);
@@ -168,6 +204,7 @@ impl Vcpu {
             }
             Outcome::Off => {
                 self.system.park();
+                self.debug.away(&mut self.cpu.state);
                 return After::Off;
             }
             Outcome::SystemOff => return After::Stop(Stop::PowerOff),

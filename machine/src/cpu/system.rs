@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jib_backend::Translator;
+use jib_debug::log::{Category, Log};
 use jib_frontend_aarch64::A64System;
+use jib_frontend_aarch64::system::debug;
 use jib_frontend_aarch64::system::exception::{ec, syndrome};
 use jib_frontend_aarch64::system::mmu::Kind;
 use jib_frontend_aarch64::system::state::{self, pstate};
@@ -58,6 +60,8 @@ pub struct Parts {
     pub upper: Arc<UpperHalves>,
     /// Translations of code.
     pub translator: Arc<Translator<A64System>>,
+    /// What is logged.
+    pub log: Option<Log>,
     /// Tell of what is missing.
     pub verbose: bool,
 }
@@ -100,6 +104,19 @@ impl System {
         self.memory.flush();
         self.sync_regime(s);
         self.tick();
+    }
+
+    /// Takes over registers and tables that a debugger may have changed.
+    pub fn resync(&mut self, s: &State) {
+        self.carry_out(Request::All);
+        self.sync_regime(s);
+    }
+
+    /// Writes down what the guest does to translation.
+    fn log_mmu(&self, name: std::fmt::Arguments<'_>, v: u64) {
+        if let Some(log) = &self.log {
+            log.write(Category::Mmu, self.memory.cpu, format_args!("{name} {v:#x}"));
+        }
     }
 
     /// Follows a write to a register that controls translation.
@@ -227,6 +244,13 @@ impl System {
         Exit::Undefined(0)
     }
 
+    /// Writes down which interrupt was acknowledged.
+    fn log_acknowledged(&self, encoding: Encoding, v: u64) {
+        if let (Some(log), reg::ICC_IAR0_EL1 | reg::ICC_IAR1_EL1) = (&self.log, encoding) {
+            log.write(Category::Irq, self.memory.cpu, format_args!("acknowledged {v}"));
+        }
+    }
+
     fn read(&mut self, op: u32) -> Result<u64, Exit> {
         let now = self.clock.now();
         Ok(match Encoding(op as u16) {
@@ -238,7 +262,11 @@ impl System {
             reg::CNTV_CVAL_EL0 => self.timer.virt.cval(),
             reg::ISR_EL1 => (self.signals.irq() as u64) << 7 | (self.signals.fiq() as u64) << 6,
             encoding => match icc(encoding) {
-                Some(reg) if reg.readable() => self.gic.read_icc(self.memory.cpu, reg),
+                Some(reg) if reg.readable() => {
+                    let v = self.gic.read_icc(self.memory.cpu, reg);
+                    self.log_acknowledged(encoding, v);
+                    v
+                }
                 _ => return Err(self.undefined(op)),
             },
         })
@@ -249,10 +277,14 @@ impl System {
         match encoding {
             reg::CNTP_TVAL_EL0 | reg::CNTP_CTL_EL0 | reg::CNTP_CVAL_EL0 => self.write_timer(encoding, v, false),
             reg::CNTV_TVAL_EL0 | reg::CNTV_CTL_EL0 | reg::CNTV_CVAL_EL0 => self.write_timer(encoding, v, true),
-            reg::SCTLR_EL1 | reg::TCR_EL1 | reg::MAIR_EL1 | reg::TTBR0_EL1 | reg::TTBR1_EL1 => self.sync_regime(s),
+            reg::SCTLR_EL1 | reg::TCR_EL1 | reg::MAIR_EL1 | reg::TTBR0_EL1 | reg::TTBR1_EL1 => {
+                self.log_mmu(format_args!("{}", find(encoding).map_or("", |r| r.name)), v);
+                self.sync_regime(s);
+            }
             // Read where they matter.
             reg::CPACR_EL1 | reg::MDSCR_EL1 => {}
-            reg::DBGBCR0_EL1 | reg::DBGBCR1_EL1 | reg::DBGWCR0_EL1 | reg::DBGWCR1_EL1 => {}
+            // Breakpoints and watchpoints.
+            _ if op >> 14 == 2 => {}
             _ if op >> 14 == 1 => return self.instruction(s, encoding, v),
             _ => match icc(encoding) {
                 Some(reg) if reg.writable() => self.gic.write_icc(self.memory.cpu, reg, v),
@@ -285,6 +317,7 @@ impl System {
     }
 
     fn tlbi(&mut self, encoding: Encoding, v: u64) {
+        self.log_mmu(format_args!("TLBI {encoding}"), v);
         let request = match encoding.op2() {
             // VMALLE1
             0 => Request::All,
@@ -374,6 +407,10 @@ impl Runtime for System {
         self.acknowledge();
         let p = s.get(slot::PSTATE);
         if (self.signals.irq() && p & pstate::I == 0) || (self.signals.fiq() && p & pstate::F == 0) {
+            return Err(Exit::Interrupt);
+        }
+        if debug::is_active(s) {
+            // The next instructions are to be observed, and not by compiled code.
             return Err(Exit::Interrupt);
         }
         if p & pstate::IL != 0 {

@@ -160,8 +160,17 @@ fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) 
     let token = ours.is_some().then_some(token);
     let payload = Payload { name, kernel, initrd: own_initrd.or(initrd), dtb, arguments };
     let command = !options.command.is_empty();
-    let (timeout, verbose, engine) = (options.timeout, options.verbose, options.engine.clone());
-    let plan = Plan { payload, token, command, timeout, verbose, engine };
+    let plan = Plan {
+        payload,
+        token,
+        command,
+        timeout: options.timeout,
+        verbose: options.verbose,
+        engine: options.engine.clone(),
+        gdb: options.gdb.clone(),
+        log: options.log.clone(),
+        trace: options.trace.clone(),
+    };
     Ok(Prepared { config, plan })
 }
 

@@ -4,7 +4,11 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use jib_debug::address::Listener;
+use jib_debug::log::{Log, Sink};
 
 use crate::devices::gic::Version;
 use crate::machine::Engine;
@@ -44,6 +48,12 @@ pub struct Options {
     pub stats: bool,
     /// Tell what is used and what the guest asks for in vain.
     pub verbose: bool,
+    /// Where a debugger is waited for.
+    pub gdb: Option<Arc<Listener>>,
+    /// What is logged.
+    pub log: Option<Log>,
+    /// Where each instruction is written down.
+    pub trace: Option<Arc<Sink>>,
     /// A command to run in the guest; empty for a shell.
     pub command: Vec<OsString>,
 }
@@ -66,6 +76,9 @@ impl Default for Options {
             engine: Engine::default(),
             stats: false,
             verbose: false,
+            gdb: None,
+            log: None,
+            trace: None,
             command: Vec::new(),
         }
     }

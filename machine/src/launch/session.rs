@@ -6,6 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use jib_backend::Stats;
+use jib_debug::address::Listener;
+use jib_debug::log::{Log, Sink};
 
 use super::io::{Streams, Typed};
 use super::watch::{News, Watch};
@@ -138,6 +140,9 @@ pub(super) struct Plan {
     pub(super) timeout: Option<Duration>,
     pub(super) verbose: bool,
     pub(super) engine: Engine,
+    pub(super) gdb: Option<Arc<Listener>>,
+    pub(super) log: Option<Log>,
+    pub(super) trace: Option<Arc<Sink>>,
 }
 
 /// How a run went.
@@ -170,7 +175,8 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
         }
         false => config.console = watched(output),
     }
-    let machine = Machine::new(config, plan.engine.clone(), plan.verbose).map_err(line)?;
+    let mut machine = Machine::new(config, plan.engine.clone(), plan.verbose).map_err(line)?;
+    machine.observe(plan.log, plan.trace, plan.gdb.as_ref()).map_err(line)?;
     let board = machine.board().clone();
     if plan.token.is_none() {
         events.hear(News::Ready(false));
@@ -215,6 +221,7 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
     board.console_input.close();
     board.virtio_input.close();
     report.end = events.lock().end.unwrap_or(End::PowerOff);
+    machine.ended(report.end.code());
     Ok(report)
 }
 

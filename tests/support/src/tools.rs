@@ -9,6 +9,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-aarch64", "qemu-user"),
     ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
     ("aarch64-linux-gnu-objdump", "binutils-aarch64-linux-gnu"),
+    ("gdb-multiarch", "gdb-multiarch"),
     ("apt-get", "apt"),
     ("dpkg-deb", "dpkg"),
     ("npm", "npm"),
