@@ -356,6 +356,8 @@ pub(crate) enum Stage {
     Ir,
     /// IR after the passes
     Opt,
+    /// x86-64 code of the first block, by the quick tier
+    Quick,
     /// Cranelift's input
     Clif,
     /// x86-64 code
@@ -368,7 +370,7 @@ pub(crate) struct TranslateArgs {
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     /// Stages to show
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["insn", "ir", "opt", "clif", "asm"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["insn", "ir", "opt", "quick", "clif", "asm"])]
     pub(crate) emit: Vec<Stage>,
     /// The program; or, with --words, instruction words in hexadecimal
     pub(crate) program: OsString,

@@ -192,7 +192,7 @@ fn translate_shows_every_stage() {
     let hello = guest::compile(&tools::root().join("tests/guest/c/hello.c"), "-O2 -static");
     let run_main = run(exe().arg("translate").arg(&hello).arg("main"));
     assert_eq!(run_main.code(), 0, "{}", run_main.errors());
-    for section in ["=== insn", "=== ir", "=== opt", "=== clif", "=== asm"] {
+    for section in ["=== insn", "=== ir", "=== opt", "=== quick", "=== clif", "=== asm"] {
         assert!(run_main.text().contains(section), "{section} is missing:\n{}", run_main.text());
     }
     let words = run(exe().args(["translate", "--emit", "insn,ir", "--words", "f1000484 54ffffe1"]));
@@ -208,14 +208,23 @@ fn what_ran_is_shown_on_demand_and_not_on_standard_output() {
     let exe_path = guest::compile(&tools::root().join("tests/guest/c/integer.c"), "-O2 -static-pie");
     let plain = run(exe().args(["run"]).arg(&exe_path).arg("20"));
     let shown = run(exe()
-        .args(["run", "--sync", "--threshold", "20", "--stats", "--emit", "insn,ir,opt,clif,asm"])
+        .args(["run", "--sync", "--threshold", "20", "--stats", "--emit", "insn,ir,opt,quick,clif,asm"])
         .args(["--emit-hot", "1"])
         .arg(&exe_path)
         .arg("20"));
     assert_eq!(shown.stdout, plain.stdout);
     let text = shown.errors();
-    for part in ["=== insn", "=== ir", "=== opt", "=== clif", "=== asm", "executed", "compiled code left", "not linked"]
-    {
+    for part in [
+        "=== insn",
+        "=== ir",
+        "=== opt",
+        "=== quick",
+        "=== clif",
+        "=== asm",
+        "executed",
+        "compiled code left",
+        "not linked",
+    ] {
         assert!(text.contains(part), "{part} is missing");
     }
     assert_eq!(text.matches("#####").count(), 1, "one region was asked for");

@@ -81,6 +81,8 @@ pub enum Emit {
     Ir,
     /// The region after the passes.
     Opt,
+    /// Host code of the quick tier, for the first block.
+    Quick,
     /// Cranelift's input.
     Clif,
     /// Host code.

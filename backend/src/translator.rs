@@ -439,6 +439,18 @@ impl<G: Guest> Translator<G> {
         match what {
             Emit::Ir => Ok(region_text(&self.lift_region(key).map_err(Error::Fetch)?)),
             Emit::Opt => Ok(region_text(&self.optimized(key).map_err(Error::Fetch)?)),
+            Emit::Quick => {
+                let mut region = self.lift(key, Limit::BLOCK, &ALL_WORDS).map_err(Error::Fetch)?;
+                jib_ir::passes::run(&mut region);
+                cut_loops(&mut region);
+                let compiler = QuickCompiler::new(self.guest.helpers(), self.options.memory);
+                match compiler.and_then(|mut c| c.compile(&region, self.stub)) {
+                    Some(code) => crate::dump::disassemble(&code.bytes, &code.faults),
+                    None => Ok("not translated by the quick tier
+"
+                    .into()),
+                }
+            }
             Emit::Clif => Ok(self.another_compiler()?.clif(&self.optimized(key).map_err(Error::Fetch)?)),
             Emit::Asm => {
                 let region = self.optimized(key).map_err(Error::Fetch)?;

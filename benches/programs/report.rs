@@ -16,21 +16,14 @@ pub(crate) struct Row {
     pub(crate) jit: Cost,
     pub(crate) qemu: Cost,
     pub(crate) native: Option<Cost>,
-    /// The smaller size, and there the interpreter and the JIT.
-    pub(crate) small: &'static str,
-    pub(crate) small_interp: Cost,
-    pub(crate) small_jit: Cost,
+    pub(crate) interp: Cost,
 }
 
 impl Row {
     /// qemu/jit, interp/jit, jit/native; of processor time.
     pub(crate) fn ratios(&self) -> [Option<f64>; 3] {
         let ratio = |a: Cost, b: Cost| a.cpu.as_secs_f64() / b.cpu.as_secs_f64().max(1e-6);
-        [
-            Some(ratio(self.qemu, self.jit)),
-            Some(ratio(self.small_interp, self.small_jit)),
-            self.native.map(|n| ratio(self.jit, n)),
-        ]
+        [Some(ratio(self.qemu, self.jit)), Some(ratio(self.interp, self.jit)), self.native.map(|n| ratio(self.jit, n))]
     }
 }
 
@@ -77,24 +70,19 @@ fn ratio(r: Option<f64>) -> String {
 
 /// The heading of the programs' table.
 pub(crate) fn heading() -> String {
-    let mut out = format!(
-        "{:31} {:^23} {:^15} {:^25} {:^24}\n",
-        "", "CPU s (user+sys)", "wall s", "CPU s at smaller size", "ratios of CPU time"
-    );
+    let mut out = format!("{:31} {:^31} {:^15} {:^24}\n", "", "CPU s (user+sys)", "wall s", "ratios of CPU time");
     let _ = write!(
         out,
-        "{:11} {:11} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>7} {:>9} {:>8} {:>10} {:>10}",
+        "{:11} {:11} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>10} {:>10}",
         "program",
         "class",
         "size",
         "jit",
         "qemu",
         "native",
-        "jit",
-        "qemu",
-        "size",
         "interp",
         "jit",
+        "qemu",
         "qemu/jit",
         "interp/jit",
         "jit/native"
@@ -106,18 +94,16 @@ pub(crate) fn heading() -> String {
 pub(crate) fn line(r: &Row) -> String {
     let [qemu, interp, native] = r.ratios().map(ratio);
     format!(
-        "{:11} {:11} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>7} {:>9} {qemu:>8} {interp:>10} {native:>10}",
+        "{:11} {:11} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {qemu:>8} {interp:>10} {native:>10}",
         r.name,
         r.class.name(),
         r.size,
         seconds(r.jit.cpu),
         seconds(r.qemu.cpu),
         r.native.map_or("n/a".into(), |n| seconds(n.cpu)),
+        seconds(r.interp.cpu),
         seconds(r.jit.wall),
         seconds(r.qemu.wall),
-        r.small,
-        seconds(r.small_interp.cpu),
-        seconds(r.small_jit.cpu),
     )
 }
 
@@ -169,16 +155,14 @@ pub(crate) fn json(machine: &str, runs: usize, rows: &[Row], startup: Option<&St
 fn json_row(r: &Row) -> String {
     format!(
         "{{\"name\": {:?}, \"class\": {:?}, \"size\": {:?}, \"jit\": {}, \"qemu\": {}, \"native\": {}, \
-         \"small\": {{\"size\": {:?}, \"interp\": {}, \"jit\": {}}}}}",
+         \"interp\": {}}}",
         r.name,
         r.class.name(),
         r.size,
         json_cost(Some(r.jit)),
         json_cost(Some(r.qemu)),
         json_cost(r.native),
-        r.small,
-        json_cost(Some(r.small_interp)),
-        json_cost(Some(r.small_jit)),
+        json_cost(Some(r.interp)),
     )
 }
 

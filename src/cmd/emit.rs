@@ -25,6 +25,7 @@ pub(crate) fn stages(t: &Translator<A64>, key: Key, code: &[Range<u64>], stages:
             Stage::Insn => instructions(t, code)?,
             Stage::Ir => t.emit(key, Emit::Ir).map_err(|e| anyhow!("{e}"))?,
             Stage::Opt => t.emit(key, Emit::Opt).map_err(|e| anyhow!("{e}"))?,
+            Stage::Quick => t.emit(key, Emit::Quick).map_err(|e| anyhow!("{e}"))?,
             Stage::Clif => t.emit(key, Emit::Clif).map_err(|e| anyhow!("{e}"))?,
             Stage::Asm => t.emit(key, Emit::Asm).map_err(|e| anyhow!("{e}"))?,
         };
@@ -38,6 +39,7 @@ fn title(stage: Stage) -> &'static str {
         Stage::Insn => "insn: A64",
         Stage::Ir => "ir: as lifted",
         Stage::Opt => "opt: after the passes",
+        Stage::Quick => "quick: x86-64 of the quick tier",
         Stage::Clif => "clif: Cranelift's input",
         Stage::Asm => "asm: x86-64",
     }
