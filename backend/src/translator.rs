@@ -192,7 +192,6 @@ impl<G: Guest> Translator<G> {
                 cut_loops(&mut region);
                 // Thousands of them are kept.
                 region.ops.shrink_to_fit();
-                region.marks.shrink_to_fit();
                 self.counters.blocks_lifted.fetch_add(1, Ordering::Relaxed);
                 Ok(self.with_cache(|c| c.set_block(lift, unit, region)))
             }
@@ -534,9 +533,12 @@ fn cut_loops(region: &mut Region) {
     }
 }
 
-/// A new block that leaves for where block `to` begins.
+/// A block that leaves for where block `to` begins: `to` itself if it does no more than that, else a new one.
 fn exit_block(region: &mut Region, to: BlockId) -> BlockId {
-    let pc = region.blocks[to.index()].pc;
+    let Block { pc, ref ops, .. } = region.blocks[to.index()];
+    if ops.len() == 1 && matches!(region.ops[ops.start as usize], Op::Exit { .. }) && to.index() != 0 {
+        return to;
+    }
     let start = region.ops.len() as u32;
     region.ops.push(Op::Exit { pc, kind: jib_ir::op::ExitKind::Jump });
     region.blocks.push(Block { pc, ops: start..start + 1, insns: 0 });

@@ -17,13 +17,13 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Starts a region for `key`.
-    pub fn new(key: Key) -> Builder {
+    /// Starts a region for `key`, with room for the ops of `insns` guest instructions to begin with.
+    pub fn new(key: Key, insns: usize) -> Builder {
         let region = Region {
             key,
             blocks: Vec::new(),
-            ops: Vec::with_capacity(64),
-            marks: Vec::with_capacity(16),
+            ops: Vec::with_capacity(5 * insns + 4),
+            marks: Vec::with_capacity(insns),
             entries: vec![BlockId(0)],
             code: Vec::new(),
         };

@@ -158,7 +158,7 @@ pub fn visible(s: &State) -> Vec<u64> {
 
 /// A region builder at `pc` with its first block and instruction begun.
 pub fn begin(pc: u64) -> Builder {
-    let mut b = Builder::new(Key { pc, mode: 0 });
+    let mut b = Builder::new(Key { pc, mode: 0 }, 4);
     b.begin_block(pc);
     b.begin_insn(pc);
     b

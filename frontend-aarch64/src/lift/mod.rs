@@ -93,7 +93,8 @@ impl DerefMut for Lifter {
 /// Translates the code at `key.pc`, following direct branches as far as `limit` allows.
 pub fn lift(key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
     let spans = discover(key.pc, code, limit)?;
-    let mut l = Lifter { b: Builder::new(key), pc: key.pc, word: 0, mode: key.mode };
+    let insns = spans.iter().map(|s| s.words.len()).sum();
+    let mut l = Lifter { b: Builder::new(key, insns), pc: key.pc, word: 0, mode: key.mode };
     // Targets outside the region get a block of their own that leaves for them.
     let mut outside: Vec<u64> = Vec::new();
     for span in &spans {
