@@ -36,7 +36,8 @@ pub(crate) struct At {
 /// One guest address in one mode: its interpretable block and its code, if any.
 pub(crate) struct Unit {
     pub(crate) at: At,
-    /// The single block for the interpreter and the quick tier: lifted when wanted, dropped when translated.
+    /// The single block for the interpreter and the quick tier: lifted when wanted, dropped when translated. Locked
+    /// past the translator's fork gate only, and never while another lock is asked for.
     block: Mutex<Option<Arc<Region>>>,
     /// Guest bytes of the block, once it has been lifted.
     extent: OnceLock<Vec<Range<u64>>>,
@@ -68,9 +69,7 @@ impl Unit {
             dead: AtomicBool::new(false),
         })
     }
-}
 
-impl Unit {
     /// The block, if it has been lifted and not been dropped.
     pub(crate) fn block(&self) -> Option<Arc<Region>> {
         self.block.lock().unwrap_or_else(PoisonError::into_inner).clone()

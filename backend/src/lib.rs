@@ -5,16 +5,16 @@
 //! answers for memory and the outside world.
 //!
 //! # Life of a region
-//! A thread's run loop ([`Vcpu`]) finds the unit of its key and interprets the unit's block, counting. When that is
-//! hot, the key goes to the worker, which lifts a region of many blocks, runs the passes, lowers it to Cranelift's IR
+//! A thread's run loop ([`Vcpu`]) finds the unit of its key and interprets the unit's block, counting. After a few runs
+//! the thread translates the block itself, in one pass (`quick`). When that is hot, the key goes to the worker, which lifts a region of many blocks, runs the passes, lowers it to Cranelift's IR
 //! and compiles it (the spine is in `translator`). The cache publishes the code: from then on the run loop enters it,
 //! other regions link to it, and indirect jumps find it in a table. When guest code changes, what was made from it is
 //! unlinked and kept until no thread can be inside.
 //!
 //! Guest state is exact whenever somebody can look at it, see `lower::state` for how faults keep that promise.
 //!
-//! Reading order: [`options`](Options), `translator`, `vcpu`, `cache`, `lower`, `compile`, `code_memory`, `abi`,
-//! `entry`, [`fault`]; for whole systems [`tlb`].
+//! Reading order: [`options`](Options), `translator`, `vcpu`, `cache`, `quick`, `lower`, `compile`, `code_memory`,
+//! `abi`, `entry`, [`fault`]; for whole systems [`tlb`].
 #![deny(unsafe_code)]
 
 mod abi;

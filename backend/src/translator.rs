@@ -174,10 +174,16 @@ impl<G: Guest> Translator<G> {
     pub(crate) fn unit(&self, at: At) -> Result<Arc<Unit>, Fault> {
         loop {
             let unit = self.with_cache(|c| c.unit(at));
-            if unit.block().is_some() || unit.code.load(Ordering::Acquire) != 0 || self.lift_block(&unit)? {
+            if self.block(&unit).is_some() || unit.code.load(Ordering::Acquire) != 0 || self.lift_block(&unit)? {
                 return Ok(unit);
             }
         }
+    }
+
+    /// The block of `unit`, if it is there.
+    pub(crate) fn block(&self, unit: &Unit) -> Option<Arc<Region>> {
+        let _pass = self.gate.pass();
+        unit.block()
     }
 
     /// Lifts the block of `unit` for the interpreter. False if it went stale meanwhile.
@@ -214,7 +220,7 @@ impl<G: Guest> Translator<G> {
 
     /// Translates the block of `unit` by the quick tier, if it has one and no code.
     pub(crate) fn quick_compile(&self, compiler: &mut QuickCompiler, unit: &Unit) {
-        let Some(region) = unit.block().filter(|_| !unit.too_hard.load(Ordering::Relaxed)) else { return };
+        let Some(region) = self.block(unit).filter(|_| !unit.too_hard.load(Ordering::Relaxed)) else { return };
         let start = std::time::Instant::now();
         let mut region = Region::clone(&region);
         jib_ir::passes::run(&mut region);
@@ -225,17 +231,23 @@ impl<G: Guest> Translator<G> {
         let bytes = code.bytes.len() as u64;
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
-            free && c.publish(&region, unit.at.page, code, Tier::Quick)
+            let published = free && c.publish(&region, unit.at.page, code, Tier::Quick);
+            if published {
+                unit.drop_block();
+            }
+            published
         });
-        if published {
-            unit.drop_block();
-            self.pages_seen.add(virtual_page(unit.at.key.pc));
-            let c = &self.counters;
-            c.quick_blocks.fetch_add(1, Ordering::Relaxed);
-            c.quick_insns.fetch_add(u64::from(region.insns()), Ordering::Relaxed);
-            c.quick_bytes.fetch_add(bytes, Ordering::Relaxed);
-            c.quick_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        if !published {
+            // No room now, or too late: not again at the very next run.
+            unit.runs.store(0, Ordering::Relaxed);
+            return;
         }
+        self.pages_seen.add(virtual_page(unit.at.key.pc));
+        let c = &self.counters;
+        c.quick_blocks.fetch_add(1, Ordering::Relaxed);
+        c.quick_insns.fetch_add(u64::from(region.insns()), Ordering::Relaxed);
+        c.quick_bytes.fetch_add(bytes, Ordering::Relaxed);
+        c.quick_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// Quick code counted down at the exit of link cell `cell`, which leads to `unit`.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use jib_ir::guest::Guest;
 use jib_ir::interp::{self, Scratch};
 use jib_ir::region::{BlockId, Region};
-use jib_ir::runtime::{Exit, Location, Runtime};
+use jib_ir::runtime::{Exit, Fault, Location, Runtime};
 use jib_ir::state::State;
 
 use crate::abi;
@@ -168,7 +168,7 @@ impl<G: Guest> Vcpu<G> {
     }
 
     /// The unit of `wanted`, from the thread's own table if it is there.
-    fn find(&mut self, wanted: At) -> Result<Arc<Unit>, jib_ir::runtime::Fault> {
+    fn find(&mut self, wanted: At) -> Result<Arc<Unit>, Fault> {
         let at = (wanted.key.pc >> 2) as usize % UNITS;
         if let Some(entry) = &mut self.units[at]
             && entry.unit.at == wanted
@@ -187,22 +187,11 @@ impl<G: Guest> Vcpu<G> {
     }
 
     fn interpret<R: Runtime>(&mut self, unit: &Arc<Unit>, rt: &mut R) -> Exit {
-        let entry = &mut self.units[(unit.at.key.pc >> 2) as usize % UNITS];
-        let known = entry.as_mut().filter(|e| Arc::ptr_eq(&e.unit, unit)).map(|e| &mut e.block);
-        let block = match known {
-            Some(Some(block)) => Some(block.clone()),
-            Some(place) => {
-                *place = unit.block();
-                place.clone()
-            }
-            None => unit.block(),
-        };
-        let Some(block) = block else {
-            // Compiled before it was ever interpreted.
-            return match self.shared.lift_block(unit) {
-                Ok(_) => Exit::Next,
-                Err(fault) => Exit::Fault(fault),
-            };
+        let block = match self.block(unit) {
+            Ok(Some(block)) => block,
+            // Went stale meanwhile.
+            Ok(None) => return Exit::Next,
+            Err(fault) => return Exit::Fault(fault),
         };
         self.runs += 1;
         let helpers = self.shared.guest.helpers();
@@ -214,6 +203,25 @@ impl<G: Guest> Vcpu<G> {
             }
         }
         exit
+    }
+
+    /// The block of `unit`: the one this thread has at hand, else the unit's own, lifted anew if it was translated
+    /// and dropped. `None` if its guest code changed.
+    fn block(&mut self, unit: &Arc<Unit>) -> Result<Option<Arc<Region>>, Fault> {
+        let at = (unit.at.key.pc >> 2) as usize % UNITS;
+        if let Some(Entry { unit: own, block: Some(block) }) = &self.units[at]
+            && Arc::ptr_eq(own, unit)
+        {
+            return Ok(Some(block.clone()));
+        }
+        let mut block = self.shared.block(unit);
+        if block.is_none() && self.shared.lift_block(unit)? {
+            block = self.shared.block(unit);
+        }
+        if let Some(entry) = &mut self.units[at] {
+            entry.block = block.clone().filter(|_| Arc::ptr_eq(&entry.unit, unit));
+        }
+        Ok(block)
     }
 
     fn quick_compile(&mut self, unit: &Unit) {

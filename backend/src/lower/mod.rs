@@ -33,7 +33,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
-use jib_ir::op::{ExitKind, Op};
+use jib_ir::op::{Effect, ExitKind, Op};
 use jib_ir::region::{BlockId, InsnMark, Region, Val};
 use jib_ir::state::slot;
 use jib_ir::ty::Ty;
@@ -353,13 +353,6 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             | Op::FlagsPack { .. }
             | Op::FlagsUnpack { .. }
             | Op::Cond { .. } => self.flag_op(op),
-            Op::Load { .. }
-            | Op::Store { .. }
-            | Op::Rmw { .. }
-            | Op::Cas { .. }
-            | Op::CasIf { .. }
-            | Op::CheckAlign { .. }
-            | Op::Fence { .. } => self.memory_op(op),
             Op::Call { helper, a, b, c, d } => Repr::Int(self.call_helper(helper, [a, b, c, d])),
             Op::FBin { .. }
             | Op::FUn { .. }
@@ -373,13 +366,11 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             | Op::FToInt { .. }
             | Op::IntToF { .. }
             | Op::FJcvt { .. } => self.float_op(op),
-            Op::Jump { .. }
-            | Op::Branch { .. }
-            | Op::Exit { .. }
-            | Op::ExitInd { .. }
-            | Op::Trap { .. }
-            | Op::Invalidate { .. } => return self.end_op(op),
-            _ => self.vector_op(op),
+            _ => match op.effect() {
+                Effect::Load | Effect::Store => self.memory_op(op),
+                Effect::End => return self.end_op(op),
+                _ => self.vector_op(op),
+            },
         };
         self.vals[self.at as usize] = value;
     }

@@ -234,19 +234,15 @@ impl Quick<'_> {
             | Op::FlagsPack { .. }
             | Op::FlagsUnpack { .. }
             | Op::Cond { .. } => self.flags_op(op),
-            Op::Load { .. }
-            | Op::Store { .. }
-            | Op::Rmw { .. }
-            | Op::Cas { .. }
-            | Op::CasIf { .. }
-            | Op::CheckAlign { .. }
-            | Op::Fence { .. } => {
-                self.note_fault_point();
-                self.memory_op(op)
-            }
             Op::Call { helper, a, b, c, d } => self.call_helper(helper, [a, b, c, d]),
-            _ if op.effect() == Effect::End => self.end_op(op, labels),
-            _ => self.vector_op(op),
+            _ => match op.effect() {
+                Effect::Load | Effect::Store => {
+                    self.note_fault_point();
+                    self.memory_op(op)
+                }
+                Effect::End => self.end_op(op, labels),
+                _ => self.vector_op(op),
+            },
         }
     }
 
@@ -257,7 +253,7 @@ impl Quick<'_> {
         }
     }
 
-    /// Slots that hold what the code itself looks at.
+    /// Where the guest pc is kept.
     const fn pc_place() -> Mem {
         regs::state(slot::PC.offset())
     }
