@@ -77,12 +77,12 @@ impl Check {
         self.cases.push((pc, name));
     }
 
-    /// Runs all cases from all states, with and without FPCR bits.
+    /// Runs all cases from all states, with and without FPCR bits: as quick code, compiled, and compiled with optimisation.
     pub fn run(&self, states: &[State]) {
         let mut failures = Vec::new();
         let mut count = 0u64;
-        for optimize in [false, true] {
-            let options = jib_backend::Options { optimize, ..eager() };
+        let quick = jib_backend::Options { quick: 0, threshold: u32::MAX, ..eager() };
+        for options in [quick, eager(), jib_backend::Options { optimize: true, ..eager() }] {
             let (jit, reference) = (translator(&self.program, options), translator(&self.program, interp()));
             for (pc, name) in &self.cases {
                 for s in states {
@@ -94,10 +94,12 @@ impl Check {
                     }
                 }
             }
-            assert_eq!(jit.stats().discarded, 0, "all must compile");
+            let stats = jit.stats();
+            assert_eq!(stats.discarded, 0, "all must compile");
             let modes = if states.iter().any(|s| s.fpcr() != 0) { 2 } else { 1 };
-            assert!(jit.stats().regions <= modes * self.cases.len() as u64);
-            assert_eq!(jit.stats().block_runs, 0, "all must run compiled");
+            let pieces = stats.regions + stats.quick_blocks;
+            assert!((self.cases.len() as u64..=modes * self.cases.len() as u64).contains(&pieces), "{stats:?}");
+            assert_eq!(stats.block_runs, 0, "all must run compiled");
         }
         println!("{} ops, {count} comparisons, {} failures", self.cases.len(), failures.len());
         assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures[..failures.len().min(12)].join("\n"));

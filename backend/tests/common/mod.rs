@@ -152,7 +152,7 @@ pub fn visible(s: &State) -> Vec<u64> {
     let mut words = s.0[..slot::FLAGS.0 as usize].to_vec();
     words.push(s.nzcv() as u64);
     words.extend(&s.0[slot::FPCR.0 as usize..slot::SCRATCH.0 as usize]);
-    words.extend(&s.0[slot::GUEST.0 as usize..]);
+    words.extend(&s.0[slot::GUEST.0 as usize..slot::SPILL.0 as usize]);
     words
 }
 
