@@ -22,7 +22,7 @@ use super::alarm::Alarms;
 use super::memory::Memory;
 use super::shootdown::{Request, Shootdown};
 use super::signals::Signals;
-use super::spaces::UpperHalves;
+use super::spaces::{UpperHalves, upper_half};
 use super::tlb::{Found, PAGE_SHIFT, Rights};
 use crate::clock::{COUNTER_HZ, Clock, ticks};
 use crate::devices::gic::Gic;
@@ -125,17 +125,17 @@ impl System {
         if (old.sctlr, old.tcr, old.mair) != (new.sctlr, new.tcr, new.mair) {
             self.memory.flush();
         }
-        if old.ttbr1 != new.ttbr1 {
+        // Kernels may keep the ASID in TTBR1_EL1: a context switch writes it, and the upper half stays what it was.
+        if upper_half(&old) != upper_half(&new) {
             self.memory.spaces.upper_changed();
-        }
-        if old.ttbr0 != new.ttbr0 {
+            self.mode = self.upper.mode(&new);
+        } else if (old.ttbr0, old.ttbr1) != (new.ttbr0, new.ttbr1) {
             self.memory.spaces.lower_changed();
         }
         self.memory.regime = new;
         self.memory.asid = new.asid();
         let asid = self.memory.asid;
         self.memory.fast.set_asid(asid);
-        self.mode = self.upper.mode(&new);
     }
 
     /// Drives the timers' interrupt lines, and has itself woken when they are to change.
