@@ -54,8 +54,6 @@ pub struct Parts {
     pub alarms: Arc<Alarms>,
     /// What CPUs ask of each other.
     pub shootdown: Arc<Shootdown>,
-    /// All CPUs' inputs.
-    pub everyone: Vec<Arc<Signals>>,
     /// Upper halves seen.
     pub upper: Arc<UpperHalves>,
     /// Translations of code.
@@ -225,6 +223,11 @@ impl System {
         };
         if (everyone || shared) && self.shootdown.several() {
             self.awaited = self.shootdown.issue(request, Some(self.memory.cpu));
+            if self.awaited == self.done + 1 {
+                // Nothing of others in between: it is done here.
+                self.done = self.awaited;
+                self.shootdown.report(self.memory.cpu, self.done);
+            }
         }
     }
 
@@ -400,7 +403,7 @@ impl Runtime for System {
     }
     fn send_event(&mut self) {
         let me = self.memory.cpu;
-        self.everyone.iter().enumerate().filter(|(n, _)| *n != me).for_each(|(_, s)| s.send_event());
+        self.shootdown.others(Some(me)).for_each(|(_, signals)| signals.send_event());
     }
     #[inline]
     fn locate(&mut self, s: &State) -> Result<Location, Exit> {
