@@ -92,7 +92,8 @@ fn set_cpsr(s: &mut State, v: u32, system: bool) {
 
 /// Where a system register's value is.
 enum Place {
-    Word(jib_ir::state::Slot),
+    /// A word, and which of its bits can be written.
+    Word(jib_ir::state::Slot, u64),
     Const(u64),
 }
 
@@ -112,14 +113,14 @@ const SP_EL1: Encoding = Encoding::new(3, 4, 4, 1, 0);
 
 fn place(s: &State, encoding: Encoding, system: bool) -> Option<Place> {
     match encoding {
-        reg::TPIDR_EL0 => return Some(Place::Word(slot::TPIDR)),
+        reg::TPIDR_EL0 => return Some(Place::Word(slot::TPIDR, u64::MAX)),
         _ if !system => return None,
-        reg::SP_EL0 => return Some(Place::Word(stack_pointer(s, false))),
-        SP_EL1 => return Some(Place::Word(stack_pointer(s, true))),
+        reg::SP_EL0 => return Some(Place::Word(stack_pointer(s, false), u64::MAX)),
+        SP_EL1 => return Some(Place::Word(stack_pointer(s, true), u64::MAX)),
         _ => {}
     }
     match sysreg::find(encoding)?.store {
-        Store::Word(slot, _) | Store::Control(slot, _) => Some(Place::Word(slot)),
+        Store::Word(slot, mask) | Store::Control(slot, mask) => Some(Place::Word(slot, mask)),
         Store::Const(v) => Some(Place::Const(v)),
         Store::Board | Store::Own => None,
     }
@@ -138,7 +139,7 @@ pub fn read(s: &State, id: RegId, system: bool) -> Option<Vec<u8>> {
         RegId::FPSR => half(s.fpsr()),
         RegId::FPCR => half(s.fpcr()),
         RegId::System(n) => match place(s, Encoding(n), system)? {
-            Place::Word(slot) => word(s.get(slot)),
+            Place::Word(slot, _) => word(s.get(slot)),
             Place::Const(v) => word(v),
         },
         _ => None,
@@ -161,8 +162,8 @@ pub fn write(s: &mut State, id: RegId, bytes: &[u8], system: bool) -> bool {
         RegId::FPSR => s.set(slot::FPSR, v & u64::from(cpu::FPSR_BITS)),
         RegId::FPCR => s.set(slot::FPCR, v & u64::from(cpu::FPCR_MODES)),
         RegId::System(n) => match place(s, Encoding(n), system) {
-            Some(Place::Word(slot)) => s.set(slot, v),
-            Some(Place::Const(_)) | None => return false,
+            Some(Place::Word(_, 0) | Place::Const(_)) | None => return false,
+            Some(Place::Word(slot, mask)) => s.set(slot, s.get(slot) & !mask | v & mask),
         },
         _ => return false,
     }
@@ -269,6 +270,16 @@ mod tests {
         assert_eq!((cpsr(&s, true), s.get(state::SP_EL1)), (0x8000_0000, 0x11));
         assert_eq!(read(&s, RegId::System(SP_EL1.0), true), Some(0x11u64.to_le_bytes().to_vec()));
         assert_eq!(read(&s, RegId::System(reg::TTBR0_EL1.0), false), None, "a process has no such register");
+    }
+
+    #[test]
+    fn system_registers_keep_the_bits_that_the_guest_could_write() {
+        let mut s = State::default();
+        state::reset(&mut s, 0);
+        let control = RegId::System(Encoding::new(2, 0, 0, 0, 5).0);
+        assert!(write(&mut s, control, &[0xff; 8], true));
+        assert_eq!(read(&s, control, true), Some(0x00ff_e1e7u64.to_le_bytes().to_vec()), "DBGBCR0_EL1");
+        assert!(!write(&mut s, RegId::System(reg::MPIDR_EL1.0), &[1], true));
     }
 
     #[test]

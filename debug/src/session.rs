@@ -107,6 +107,8 @@ struct Inner {
     events: Option<Sender<Event>>,
     /// Threads without an action of their own stay stopped.
     locked: bool,
+    /// The guest is about to end: no thread comes any more.
+    ending: bool,
     /// The server has told of the guest's end.
     told: bool,
 }
@@ -147,6 +149,7 @@ impl Session {
             points: Arc::default(),
             events: None,
             locked: false,
+            ending: false,
             told: false,
         };
         Arc::new(Session { inner: Mutex::new(inner), changed: Condvar::new(), epoch: AtomicU64::new(1), call })
@@ -252,6 +255,8 @@ impl Session {
     /// The guest ends: returns when the debugger has heard of it, or is not there to hear.
     pub fn ended(&self, how: Ended) {
         let mut inner = self.lock();
+        inner.ending = true;
+        self.changed.notify_all();
         while inner.phase == Phase::Stopped && !inner.told {
             inner = self.wait(inner);
         }
@@ -290,10 +295,11 @@ impl Session {
         self.bump();
     }
 
-    /// Waits for the first thread.
-    pub fn wait_for_thread(&self) {
-        let empty = |inner: &mut Inner| inner.threads.is_empty();
-        drop(self.changed.wait_while(self.lock(), empty).unwrap_or_else(PoisonError::into_inner));
+    /// Waits for the first thread; false if the guest ends without another one.
+    pub fn wait_for_thread(&self) -> bool {
+        let none = |inner: &mut Inner| inner.threads.is_empty() && !inner.ending;
+        let inner = self.changed.wait_while(self.lock(), none).unwrap_or_else(PoisonError::into_inner);
+        !inner.threads.is_empty()
     }
 
     /// Lets all threads go on at once, so that they notice what happened to the guest.

@@ -1,7 +1,5 @@
 //! Guest time: the system counter behind CNTVCT_EL0 and CNTPCT_EL0.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,22 +9,17 @@ const NANOS_PER_TICK: u64 = 1_000_000_000 / COUNTER_HZ;
 /// Shortest wait for a counter that is held.
 const HELD_WAIT: Duration = Duration::from_millis(1);
 
+/// Bit of [`Clock::pause`]: the counter is held.
+const HELD: u64 = 1 << 63;
+
 /// The system counter, running since the machine was built.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
-    /// A machine's clock is copied to wherever time is asked for, and lives as long as the process.
-    pause: &'static Pause,
-}
-
-/// Time during which the guest was held.
-#[derive(Debug, Default)]
-struct Pause {
-    /// Nanoseconds that the guest does not know of.
-    lost: AtomicU64,
-    /// Plus one, nanoseconds at which it was stopped; 0 while it runs.
-    since: AtomicU64,
-    changing: Mutex<()>,
+    /// Nanoseconds that passed while it was held; while it is, [`HELD`] and the nanoseconds at which it stands. One
+    /// word, so that nobody sees a part of a change. A machine's clock is copied to wherever time is asked for, and
+    /// lives as long as the process.
+    pause: &'static AtomicU64,
 }
 
 impl Clock {
@@ -37,37 +30,44 @@ impl Clock {
 
     /// Present counter value.
     pub fn now(&self) -> u64 {
-        let elapsed = match self.pause.since.load(Ordering::Acquire) {
-            0 => self.elapsed(),
-            since => since - 1,
-        };
-        elapsed.saturating_sub(self.pause.lost.load(Ordering::Acquire)) / NANOS_PER_TICK
+        loop {
+            let pause = self.pause.load(Ordering::Acquire);
+            let nanos = self.nanos(pause);
+            // Time and pause must belong together.
+            if self.pause.load(Ordering::Acquire) == pause {
+                return nanos / NANOS_PER_TICK;
+            }
+        }
+    }
+
+    /// Nanoseconds of guest time under `pause`.
+    fn nanos(&self, pause: u64) -> u64 {
+        if pause & HELD != 0 { pause & !HELD } else { self.elapsed().saturating_sub(pause) }
     }
 
     fn elapsed(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
     }
 
+    fn is_held(&self) -> bool {
+        self.pause.load(Ordering::Acquire) & HELD != 0
+    }
+
     /// Stops the counter, or lets it go on from where it stood.
     pub fn hold(&self, held: bool) {
-        let _changing = self.pause.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (now, since) = (self.elapsed(), self.pause.since.load(Ordering::Acquire));
-        match (held, since) {
-            (true, 0) => self.pause.since.store(now + 1, Ordering::Release),
-            (false, 1..) => {
-                self.pause.lost.fetch_add(now - (since - 1), Ordering::AcqRel);
-                self.pause.since.store(0, Ordering::Release);
-            }
-            _ => {}
-        }
+        let change = |pause: u64| {
+            let stands = self.nanos(pause);
+            (held != (pause & HELD != 0)).then(|| if held { HELD | stands } else { self.elapsed() - stands })
+        };
+        // An error says that it is as it should be.
+        let _ = self.pause.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
     }
 
     /// How long until the counter reaches `deadline`; zero if it has. While the counter is held, at least
     /// [`HELD_WAIT`]: it comes no nearer.
     pub fn until(&self, deadline: u64) -> Duration {
         let left = ticks(deadline.saturating_sub(self.now()));
-        let held = self.pause.since.load(Ordering::Acquire) != 0;
-        if held && !left.is_zero() { left.max(HELD_WAIT) } else { left }
+        if self.is_held() && !left.is_zero() { left.max(HELD_WAIT) } else { left }
     }
 }
 

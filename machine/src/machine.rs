@@ -249,7 +249,6 @@ impl Machine {
             lines: TimerLines { physical: pins.physical_timer.clone(), virt: pins.virtual_timer.clone() },
             alarms,
             shootdown: self.shootdown.clone(),
-            everyone: self.cpus.signals.clone(),
             upper,
             translator: self.translator.clone(),
             log: self.observers.log.clone(),

@@ -1,6 +1,6 @@
 //! The physical address space: RAM, or the bus, or nothing.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use jib_debug::log::{Category, Log};
@@ -137,6 +137,8 @@ impl AddressSpace {
         for (offset, byte) in (start..).zip(bytes) {
             self.ram.store(offset, Size::B1, u64::from(*byte), Ordering::Relaxed).ok_or(BusError(addr))?;
         }
+        // The guest does not announce this write: code that is being read now must not be missed.
+        fence(Ordering::SeqCst);
         self.ram.pages().written(start, bytes.len() as u64);
         Ok(())
     }

@@ -102,7 +102,7 @@ fn nobody_reaches_the_old_page_after_a_broadcast_invalidation() {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "slow without --release")]
 fn faults_are_exact() {
-    check("faults", "bad 0\nfaults 0\nover the edge 0\npieces 1\n");
+    check("faults", "bad 0\nfaults 0\nover the edge 0\npieces 1\nillegal e\nillegal 22\n");
 }
 
 /// When the program names an address, makes the function there return 2.

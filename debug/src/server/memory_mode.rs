@@ -29,8 +29,8 @@ impl Filter {
                 continue;
             }
             self.packet.push(byte);
-            let hash = self.packet.iter().rposition(|&b| b == b'#');
-            if hash.is_some_and(|at| at + 3 == self.packet.len()) {
+            // A hash is only where a packet ends, before two digits.
+            if self.packet.iter().rev().nth(2) == Some(&b'#') {
                 let packet = std::mem::take(&mut self.packet);
                 match own(&packet[1..packet.len() - 3], stub) {
                     Some(answer) => self.queue(&answer),

@@ -103,7 +103,9 @@ fn serve(stream: Stream, session: &Arc<Session>, debuggee: &Arc<dyn Debuggee>) -
     let (reader, ours) = (stream.try_clone()?, sender.clone());
     thread::Builder::new().name("gdb input".to_string()).spawn(move || read_all(reader, &ours))?;
     session.attach(sender);
-    session.wait_for_thread();
+    if !session.wait_for_thread() {
+        return Ok(());
+    }
     session.stop();
     debuggee.held(true);
     let closer = stream.try_clone()?;

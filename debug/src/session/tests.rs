@@ -155,3 +155,18 @@ fn the_end_is_told_while_running_and_not_without_a_debugger() {
     session.ended(Ended::Exited(0));
     assert!(events.try_recv().is_err());
 }
+
+#[test]
+fn a_debugger_that_comes_too_late_does_not_wait_for_threads() {
+    let (session, _events) = attached();
+    let (sender, done) = mpsc::channel();
+    let server = session.clone();
+    thread::spawn(move || {
+        let any = server.wait_for_thread();
+        server.detach();
+        sender.send(any)
+    });
+    let guest = thread::spawn(move || session.ended(Ended::Exited(0)));
+    assert_eq!(done.recv_timeout(Duration::from_secs(10)), Ok(false));
+    guest.join().expect("the guest ends");
+}

@@ -191,8 +191,8 @@ fn watched(value: u64, bytes: u8, mask: u32) -> Option<(u64, u64)> {
 
 /// Is `word` a load-exclusive? (ESR_EL1.EX of a step exception.)
 pub const fn is_load_exclusive(word: u32) -> bool {
-    // LDXR, LDAXR, LDXP, LDAXP in all sizes: bits 29:24 001000, o2 0, L 1.
-    word & 0x3fc0_0000 == 0x0840_0000
+    // LDXR, LDAXR, LDXP, LDAXP in all sizes: bits 29:24 001000, o2 0, L 1. With o1 (bit 21), the smaller sizes are CASP.
+    word & 0x3fc0_0000 == 0x0840_0000 && word & 0x8020_0000 != 0x0020_0000
 }
 
 #[cfg(test)]
@@ -310,7 +310,9 @@ mod tests {
         assert!(is_load_exclusive(0x885f_fc20), "ldaxr w0, [x1]");
         assert!(is_load_exclusive(0xc87f_0820), "ldxp x0, x2, [x1]");
         assert!(!is_load_exclusive(0xc800_7c20), "stxr");
+        assert!(is_load_exclusive(0x887f_0820), "ldxp w0, w2, [x1]");
         assert!(!is_load_exclusive(0xc8df_fc20), "ldar");
+        assert!(!is_load_exclusive(0x4860_7c82), "caspa x0, x1, x2, x3, [x4]");
         assert!(!is_load_exclusive(0xf940_0020), "ldr");
     }
 }

@@ -15,7 +15,7 @@ pub struct Alarms {
     /// Counter value at which each CPU's next timer is due.
     due: Vec<AtomicU64>,
     signals: Vec<Arc<Signals>>,
-    /// Counter value until which the thread sleeps; 0 while it looks around.
+    /// Counter value until which the thread sleeps; [`NEVER`] while it looks around, 0 before it does so first.
     until: AtomicU64,
     /// True at the end.
     over: Mutex<bool>,

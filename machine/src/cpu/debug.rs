@@ -13,7 +13,6 @@ use jib_debug::thread::{Debugged, Go};
 use jib_debug::trace::Tracer;
 use jib_frontend_aarch64::A64System;
 use jib_frontend_aarch64::system::debug as own;
-use jib_frontend_aarch64::system::exception::{ec, syndrome};
 use jib_frontend_aarch64::system::mmu::{Fsc, Kind};
 use jib_frontend_aarch64::system::state::{self, pstate};
 use jib_ir::guest::Fetch;
@@ -21,6 +20,7 @@ use jib_ir::runtime::{Access, Exit, Fault, Runtime, Wait};
 use jib_ir::state::{State, slot};
 
 use super::Vcpu;
+use super::system::legal;
 use super::tlb::Rights;
 use crate::gdb::cpu_thread;
 use crate::space::AddressSpace;
@@ -171,22 +171,16 @@ impl Vcpu {
     fn run_piece(&mut self, most: u32) -> Exit {
         let guest_debug = own::is_active(&self.cpu.state);
         let stepping = own::is_stepping(&self.cpu.state);
-        let p = self.cpu.state.get(slot::PSTATE);
-        let (pc, el0) = (self.cpu.state.pc(), p & pstate::EL == 0);
-        let fetch_fault = |cause| Exit::Fault(Fault { addr: pc, access: Access::Fetch, cause });
-        if pc & 3 != 0 {
-            return fetch_fault(0);
-        }
-        self.system.memory.rights = Rights { el0, pan: p & pstate::PAN != 0 };
-        let pa = match self.system.memory.translate(pc, Kind::Fetch, Rights { el0, pan: false }) {
+        let pa = match self.system.fetch(&self.cpu.state) {
             Ok(found) => found.pa,
-            Err(fsc) => return fetch_fault(fsc.0 as u32),
+            Err(exit) => return exit,
         };
+        let (pc, el0) = (self.cpu.state.pc(), self.system.memory.rights.el0);
         if guest_debug && own::is_breakpoint(&self.cpu.state, pc) {
             return Exit::Syndrome(own::breakpoint_syndrome(&self.cpu.state));
         }
-        if p & pstate::IL != 0 {
-            return Exit::Syndrome(syndrome(ec::ILLEGAL, 0));
+        if let Err(exit) = legal(&self.cpu.state) {
+            return exit;
         }
         let space = self.system.memory.space.clone();
         let code = CodePage { space: &space, va: pc & !0xfff, pa: pa & !0xfff };

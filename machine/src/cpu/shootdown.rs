@@ -65,12 +65,14 @@ impl Shootdown {
             log.push_back(request);
             self.issued.fetch_add(1, Ordering::SeqCst) + 1
         };
-        for (cpu, signals) in self.signals.iter().enumerate() {
-            if Some(cpu) != from && self.done[cpu].load(Ordering::SeqCst) != PARKED {
-                signals.kick();
-            }
-        }
+        let running = |&(cpu, _): &(usize, _)| self.done[cpu].load(Ordering::SeqCst) != PARKED;
+        self.others(from).filter(running).for_each(|(_, signals)| signals.kick());
         number
+    }
+
+    /// Every CPU but `me`.
+    pub fn others(&self, me: Option<usize>) -> impl Iterator<Item = (usize, &Signals)> {
+        self.signals.iter().map(|s| &**s).enumerate().filter(move |&(cpu, _)| Some(cpu) != me)
     }
 
     /// The requests after number `done`, and the number of the last; `None` if there are too many.

@@ -14,8 +14,12 @@ const BASE: u64 = 0x0000_ffff_ffff_fffe;
 /// TCR_EL1 without what only concerns TTBR0_EL1.
 const TCR_UPPER: u64 = !0xffff;
 
-/// The upper halves of the address space that the machine's CPUs have seen: table, TCR_EL1, SCTLR_EL1. Kernels have
-/// one or two.
+/// What tells one upper half of the address space from another: table, TCR_EL1, SCTLR_EL1. `None` without translation.
+pub fn upper_half(regime: &Regime) -> Option<[u64; 3]> {
+    regime.enabled().then_some([regime.ttbr1 & BASE, regime.tcr & TCR_UPPER, regime.sctlr])
+}
+
+/// The upper halves that the machine's CPUs have seen. Kernels have one or two.
 #[derive(Default)]
 pub struct UpperHalves(Mutex<Vec<[u64; 3]>>);
 
@@ -23,10 +27,7 @@ impl UpperHalves {
     /// The bits of [`Key::mode`] for EL1 code under `regime`: links to the upper half hold where they are the same.
     /// Zero, which allows no links, if translation is off or there are too many.
     pub fn mode(&self, regime: &Regime) -> u32 {
-        if !regime.enabled() {
-            return 0;
-        }
-        let half = [regime.ttbr1 & BASE, regime.tcr & TCR_UPPER, regime.sctlr];
+        let Some(half) = upper_half(regime) else { return 0 };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = match known.iter().position(|k| *k == half) {
             Some(number) => number,
@@ -143,6 +144,7 @@ mod tests {
         assert_eq!(a, halves.mode(&regime(0x7 << 48 | 0x1000 | 1)));
         assert_ne!(a, halves.mode(&regime(0x2000)));
         assert_eq!(halves.mode(&Regime { sctlr: 0, ..regime(0x1000) }), 0);
+        assert_eq!(upper_half(&regime(0x1000)), upper_half(&Regime { ttbr0: 0x5000, ..regime(0x9 << 48 | 0x1000) }));
         (0..300).for_each(|n| _ = halves.mode(&regime(n << 12)));
         assert_eq!(halves.mode(&regime(0x1234_5000)), 0);
     }

@@ -87,13 +87,20 @@ static void translation_on(void) {
     ISB();
 }
 
-// A synchronous exception at EL1: what it was, and where to go on (past the instruction).
-static volatile u64 faults, fault_esr, fault_far, fault_elr;
+// A synchronous exception at EL1: what it was, and where to go on: past the instruction, or (with execution state legal
+// again) at `fault_next`.
+static volatile u64 faults, fault_esr, fault_far, fault_elr, fault_next;
 __attribute__((used)) static void on_fault(void) {
     faults++;
     fault_esr = MRS(esr_el1);
     fault_far = MRS(far_el1);
     fault_elr = MRS(elr_el1);
+    if (fault_next) {
+        MSR(elr_el1, fault_next);
+        MSR(spsr_el1, MRS(spsr_el1) & ~(1ul << 20));
+        fault_next = 0;
+        return;
+    }
     if (fault_esr >> 26 != 0x25) {
         report("unexpected exception", fault_esr);
         report("at", fault_elr);

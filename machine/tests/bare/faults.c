@@ -37,5 +37,16 @@ void run(void) {
     }
     report("over the edge", bad);
     report("pieces", two[0] != 0 && two[1023] != 0);
+    // ERET to EL2, which is not there: illegal execution state, unless the address is wrong in the first place.
+    for (u32 i = 0; i < 2; i++) {
+        u64 to;
+        __asm__ volatile(
+            "adr %0, 1f\n str %0, [%1]\n add %0, %0, %2\n msr elr_el1, %0\n mov %0, #0x3c9\n msr spsr_el1, %0\n"
+            "isb\n eret\n 1: nop\n"
+            : "=&r"(to)
+            : "r"(&fault_next), "r"(2ul * i)
+            : "memory");
+        report("illegal", fault_esr >> 26);
+    }
 }
 void second(void) {}
