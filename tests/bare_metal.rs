@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use jib_testing::{guest, program, tools};
 
-const FLAGS: &str = "-nostdlib -static -Wl,-Ttext=0x40200000 -Wl,--build-id=none";
-
 fn check(name: &str) {
     let base = tools::root().join("tests/guest/bare").join(name);
     let wanted = std::fs::read(base.with_extension("expected")).expect("no expected output");
-    let kernel = guest::compile(&base.with_extension("S"), FLAGS);
+    let kernel = guest::compile(&base.with_extension("S"), guest::BARE);
     let engines: [&[&str]; 4] = [
         &[],
         &["--engine", "interp"],
