@@ -1,3 +1,3 @@
 # needs: python3 libpython3.11-testsuite netbase
-python3 -m test test_mmap > /tmp/test_mmap.log 2>&1 || cat /tmp/test_mmap.log >&2
+python3 -m test -W test_mmap > /tmp/test_mmap.log 2>&1 || cat /tmp/test_mmap.log >&2
 grep '^Tests\? result' /tmp/test_mmap.log
