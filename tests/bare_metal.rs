@@ -3,29 +3,20 @@
 //! The expected outputs in `tests/guest/bare/` are QEMU's (`qemu-system-aarch64 -M virt -cpu cortex-a57`), but where it
 //! deviates from the Arm ARM: version 7.2 takes debug exceptions while the OS lock is set.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use jib_testing::{guest, program, tools};
 
-const FLAGS: &str = "-nostdlib -static -Wl,-Ttext=0x40200000 -Wl,--build-id=none";
-
-fn check(name: &str) {
-    let base = tools::root().join("tests/guest/bare").join(name);
+fn check(program: &str) {
+    let base = tools::root().join("tests/guest/bare").join(program);
     let wanted = std::fs::read(base.with_extension("expected")).expect("no expected output");
-    let kernel = guest::compile(&base.with_extension("S"), FLAGS);
-    let engines: [&[&str]; 4] = [
-        &[],
-        &["--engine", "interp"],
-        &["--quick=0", "--threshold=4294967295"],
-        &["--quick=4294967295", "--threshold=0", "--sync"],
-    ];
-    for engine in engines {
-        let mut jib = Command::new(Path::new(env!("CARGO_BIN_EXE_jib")));
-        let jib = jib.args(["boot", "--timeout", "60"]).args(engine).arg(&kernel);
+    let kernel = guest::compile(&base.with_extension("S"), guest::BARE);
+    for (name, engine) in program::ENGINES {
+        let mut jib = Command::new(env!("CARGO_BIN_EXE_jib"));
+        let jib = jib.args(["boot", "--timeout", "60"]).args(*engine).arg(&kernel);
         let run = program::run(jib, Duration::from_secs(90));
-        program::check(name, &run, &wanted, 0);
+        program::check(&format!("{program}, {name}"), &run, &wanted, 0);
     }
 }
 

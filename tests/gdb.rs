@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::ops::{Deref, DerefMut};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
@@ -12,29 +13,29 @@ use jib_testing::{guest, tools};
 /// Longest wait for either side.
 const LIMIT: Duration = Duration::from_secs(1000);
 
-/// Compiler options for programs of the board's own.
-const BARE: &str = "-nostdlib -static -Wl,-Ttext=0x40200000 -Wl,--build-id=none";
-
-/// A process that does not outlive its test.
-struct Guard(Child);
+/// A process that does not outlive its test, nor its files it.
+struct Guard {
+    child: Child,
+    _files: Option<tools::Scratch>,
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 impl Deref for Guard {
     type Target = Child;
     fn deref(&self) -> &Child {
-        &self.0
+        &self.child
     }
 }
 
 impl DerefMut for Guard {
     fn deref_mut(&mut self) -> &mut Child {
-        &mut self.0
+        &mut self.child
     }
 }
 
@@ -57,7 +58,7 @@ fn drain<R: Read + Send + 'static>(pipe: R) -> JoinHandle<String> {
 
 fn start(command: &mut Command) -> Waiting {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = Guard(command.spawn().expect("cannot start jib"));
+    let mut child = Guard { child: command.spawn().expect("cannot start jib"), _files: None };
     let mut errors = BufReader::new(child.stderr.take().expect("stderr was piped"));
     let mut line = String::new();
     errors.read_line(&mut line).expect("cannot read");
@@ -104,13 +105,11 @@ impl Waiting {
         let dir = tools::Scratch::new("gdb");
         let file = dir.path().join("script");
         let head = "set pagination off\nset confirm off\nset width 0\nset architecture aarch64\n";
-        // GDB opens it before this returns the scratch folder to the system.
         std::fs::write(&file, format!("{head}target remote {}\n{script}", self.address)).expect("cannot write");
         let mut gdb = tools::command("gdb-multiarch");
         gdb.args(["-nx", "-batch", "-x"]).arg(&file).args(symbols);
-        std::mem::forget(dir);
         gdb.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Guard(gdb.spawn().expect("cannot start gdb"))
+        Guard { child: gdb.spawn().expect("cannot start gdb"), _files: Some(dir) }
     }
 
     /// Runs GDB to its end, then jib; gives what GDB, the guest and jib said, and how jib ended.
@@ -241,7 +240,6 @@ fn a_crash_is_seen_before_it_kills() {
         "<main+",
         "Program terminated with signal SIGSEGV",
     ]);
-    use std::os::unix::process::ExitStatusExt;
     assert_eq!(session.status.signal(), Some(11));
 }
 
@@ -271,7 +269,6 @@ fn interrupt_and_kill() {
     for expected in ["received signal SIGINT", "spin (p=0x0)", "[in a system call]", "pause ()", "in main ("] {
         assert!(text.contains(expected), "{expected} is missing:\n{text}");
     }
-    use std::os::unix::process::ExitStatusExt;
     assert_eq!(status.signal(), Some(9), "{text}");
 }
 
@@ -293,7 +290,7 @@ fn traces() {
 #[test]
 fn a_machine_that_goes_on_without_its_debugger() {
     let base = tools::root().join("tests/guest/bare/debug");
-    let kernel = guest::compile(&base.with_extension("S"), BARE);
+    let kernel = guest::compile(&base.with_extension("S"), guest::BARE);
     let waiting = start(exe().args(["boot", "--gdb=127.0.0.1:0", "--timeout", "300"]).arg(&kernel));
     let script = "break *el0_both\nhbreak *puts\ncontinue\nprint $pc == &puts\nx/s $x0\ndelete 2\n\
                   continue\ninfo registers cpsr\nprint $DBGBVR0_EL1 == $pc\ndelete\ndetach\n";
@@ -306,7 +303,7 @@ fn a_machine_that_goes_on_without_its_debugger() {
 /// CPUs in compiled code that leaves for nothing stop when a debugger comes, and run what it writes there.
 #[test]
 fn a_debugger_comes_to_compiled_code_and_changes_it() {
-    let kernel = guest::compile(&tools::root().join("tests/guest/bare/attach.S"), BARE);
+    let kernel = guest::compile(&tools::root().join("tests/guest/bare/attach.S"), guest::BARE);
     for tier in [["--quick=0", "--threshold=4294967295"], ["--quick=4294967295", "--threshold=0"]] {
         let mut boot = exe();
         boot.args(["boot", "-j", "2", "--sync", "--gdb=127.0.0.1:0", "--timeout", "300"]).args(tier);

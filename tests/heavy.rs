@@ -2,10 +2,9 @@
 //!
 //! Each script in `tests/guest/heavy` runs inside, after the packages that it needs were installed inside by the
 //! guest's own `apt-get`; what it writes must be what its `.expected` says. The root folder is made once and kept
-//! (`~/.cache/jib-tests/debian`). `JIB_HEAVY_HOURS` is the time that one step may take, 2 by default.
+//! (`~/.cache/jib-tests/debian`; `/var/tmp/jib-tests/debian` if root runs this, who becomes nobody for it). `JIB_HEAVY_HOURS` is the time that one step may take, 2 by default.
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -16,8 +15,6 @@ use jib_testing::tools;
 
 /// One at a time: they share the root and its package system.
 static TURN: Mutex<()> = Mutex::new(());
-/// Whom we are when root runs the tests.
-const NOBODY: u32 = 65534;
 
 fn limit() -> Duration {
     let hours = std::env::var("JIB_HEAVY_HOURS").ok().and_then(|h| h.parse().ok()).unwrap_or(2);
@@ -26,13 +23,12 @@ fn limit() -> Duration {
 
 /// Where the root and a copy of jib are; a place that a user without rights can reach.
 fn base() -> PathBuf {
-    let root = fs::read_to_string("/proc/self/status").is_ok_and(|s| s.contains("\nUid:\t0\t0"));
-    if !root {
+    if !tools::is_root() {
         return tools::cache();
     }
     let base = PathBuf::from("/var/tmp/jib-tests");
     fs::create_dir_all(&base).expect("cannot make a folder");
-    std::os::unix::fs::chown(&base, Some(NOBODY), Some(NOBODY)).expect("cannot give it away");
+    std::os::unix::fs::chown(&base, Some(tools::NOBODY), Some(tools::NOBODY)).expect("cannot give it away");
     base
 }
 
@@ -46,9 +42,7 @@ fn jib(args: &[&str]) -> Command {
     fs::rename(&fresh, &copy).expect("cannot rename");
     let mut command = Command::new(copy);
     command.args(args).current_dir(&base).env("HOME", "/root").env("LC_ALL", "C");
-    if base.starts_with("/var/tmp") {
-        command.uid(NOBODY).gid(NOBODY);
-    }
+    tools::without_rights(&mut command);
     command
 }
 

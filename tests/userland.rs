@@ -3,8 +3,7 @@
 //! The root here is Debian's static busybox and little else; `tests/heavy.rs` has whole systems.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -44,10 +43,7 @@ impl Place {
     fn jib(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.at("jib"));
         command.args(args).current_dir(self.dir.path()).env("HOME", "/nonexistent");
-        let root = fs::read_to_string("/proc/self/status").is_ok_and(|s| s.contains("\nUid:\t0\t0"));
-        if root {
-            command.uid(65534).gid(65534);
-        }
+        tools::without_rights(&mut command);
         command
     }
 
@@ -91,18 +87,14 @@ fn a_folder_becomes_the_root() {
 fn root_inside_is_the_user_outside() {
     let place = Place::new("ids");
     says(&place, &[], "id -u; id -g", "0\n0\n");
-    let outside = if uid() == 0 { 65534 } else { uid() };
+    let own = fs::metadata("/proc/self").expect("no /proc").uid();
+    let outside = if own == 0 { tools::NOBODY } else { own };
     says(&place, &["--as-user"], "id -u", &format!("{outside}\n"));
     // Owners and users are pretended, or are real where there are subordinate ids.
     says(&place, &["--bare"], "touch /f && chown 7:8 /f && echo given", "given\n");
     says(&place, &["--bare"], "su other -c 'id -u; id -g; touch /home/mine && stat -c %u /home/mine'", "7\n8\n7\n");
     let mine = fs::metadata(place.at("root/home/mine"));
     assert!(mine.is_ok(), "it is there outside, too");
-}
-
-fn uid() -> u32 {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata("/proc/self").map_or(0, |m| m.uid())
 }
 
 #[test]

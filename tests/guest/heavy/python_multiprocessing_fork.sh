@@ -1,2 +1,3 @@
 # needs: python3 libpython3.11-testsuite netbase
-python3 -m test test_multiprocessing_fork 2>&1 | grep '^Tests\? result' | sed 's/^Tests /Tests /'
+python3 -m test -W test_multiprocessing_fork > /tmp/test_multiprocessing_fork.log 2>&1 || cat /tmp/test_multiprocessing_fork.log >&2
+grep '^Tests\? result' /tmp/test_multiprocessing_fork.log

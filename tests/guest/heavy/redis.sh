@@ -1,5 +1,6 @@
 # needs: redis-server
 cd /tmp
+rm -f redis.log dump.rdb
 redis-server --port 0 --unixsocket /tmp/redis.sock --daemonize yes --save '' --logfile /tmp/redis.log > /dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do redis-cli -s /tmp/redis.sock ping > /dev/null 2>&1 && break; sleep 1; done
 redis-cli -s /tmp/redis.sock set a 5

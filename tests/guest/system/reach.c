@@ -112,12 +112,12 @@ int main(int argc, char **argv) {
     }
     ended("relative", pid);
     chmod(path, 0644);
-    if (getuid() != 0 && (pid = fork()) == 0) {
+    /* Not root's either: nobody may execute it. */
+    if ((pid = fork()) == 0) {
         execve(path, none, none);
         _exit(errno);
     }
-    if (getuid() != 0) ended("no right", pid);
-    else puts("no right: exit 13");
+    ended("no right", pid);
     unlink(path);
     if ((pid = fork()) == 0) {
         execve(path, none, none);

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::tools;
 
+/// Flags for programs without an operating system, for the board: it loads them at 2 MiB above its memory's start.
+pub const BARE: &str = "-nostdlib -static -Wl,-Ttext=0x40200000 -Wl,--build-id=none";
+
 /// The AArch64 executable of `source`, compiled with `flags` (separated by spaces) unless the same text was before.
 ///
 /// # Panics

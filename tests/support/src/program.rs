@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::tools;
 
-/// The ways to run a program: name, options of `jib run`.
+/// The ways to run a program: name, options of `jib run` and `jib boot`.
 pub const ENGINES: &[(&str, &[&str])] = &[
     ("interp", &["--engine", "interp"]),
     ("quick at once", &["--quick", "0", "--threshold", "4294967295"]),

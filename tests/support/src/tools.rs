@@ -1,5 +1,7 @@
 //! The foreign programs that tests need. A missing one fails the test with the command that installs it.
 
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -42,6 +44,19 @@ pub fn output(command: &mut Command) -> Vec<u8> {
     let out = command.output().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
     assert!(out.status.success(), "{command:?}: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr));
     out.stdout
+}
+
+/// The user and group without rights, as Linux numbers them.
+pub const NOBODY: u32 = 65534;
+
+/// Are we root?
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
+}
+
+/// Has `command` run by a user without rights: by [`NOBODY`] if we are root.
+pub fn without_rights(command: &mut Command) -> &mut Command {
+    if is_root() { command.uid(NOBODY).gid(NOBODY) } else { command }
 }
 
 /// The root of the checkout.
