@@ -14,7 +14,18 @@ pub(crate) const fn swap_open_flags(flags: u64) -> u64 {
     flags & !(LOW | LOW << 2) | (flags & LOW) << 2 | flags >> 2 & LOW
 }
 
+/// An error if `fd` is ours, which the guest does not see.
+fn not_ours(t: &Thread, fd: u64) -> Result<(), Errno> {
+    if t.process.own.holds(fd as i32) { Err(Errno(libc::EBADF)) } else { Ok(()) }
+}
+
+/// The same for a call with a path, which tells of the descriptor itself if the path is empty.
+pub(crate) fn not_ours_itself(t: &Thread, fd: u64, flags: u64) -> Result<(), Errno> {
+    if flags & libc::AT_EMPTY_PATH as u64 != 0 { not_ours(t, fd) } else { Ok(()) }
+}
+
 pub(crate) fn fcntl(t: &mut Thread, a: &Args) -> Answer {
+    not_ours(t, a[0])?;
     let mut args = *a;
     if a[1] as c_int == libc::F_SETFL {
         args[2] = swap_open_flags(a[2]);
@@ -25,9 +36,7 @@ pub(crate) fn fcntl(t: &mut Thread, a: &Args) -> Answer {
 
 /// `close`, which does not see descriptors of ours.
 pub(crate) fn close(t: &mut Thread, a: &Args) -> Answer {
-    if t.process.own.holds(a[0] as i32) {
-        return Err(Errno(libc::EBADF));
-    }
+    not_ours(t, a[0])?;
     forget_rings(t, a[0] as i32..=a[0] as i32);
     Ok(t.pass(libc::SYS_close, *a))
 }
@@ -40,11 +49,15 @@ fn forget_rings(t: &Thread, fds: std::ops::RangeInclusive<i32>) {
     }
 }
 
+pub(crate) fn dup(t: &mut Thread, a: &Args) -> Answer {
+    not_ours(t, a[0])?;
+    Ok(t.pass(libc::SYS_dup, *a))
+}
+
 /// `dup3`, which closes what it replaces; ours it does not see.
 pub(crate) fn dup3(t: &mut Thread, a: &Args) -> Answer {
-    if t.process.own.holds(a[1] as i32) || t.process.own.holds(a[0] as i32) {
-        return Err(Errno(libc::EBADF));
-    }
+    not_ours(t, a[0])?;
+    not_ours(t, a[1])?;
     let mut args = *a;
     args[2] = swap_open_flags(a[2]);
     let result = t.pass(libc::SYS_dup3, args);
@@ -123,6 +136,7 @@ pub(crate) fn convert_stat(h: &HostStat, ids: Option<Ids>) -> [u8; 128] {
 }
 
 pub(crate) fn fstat(t: &mut Thread, a: &Args) -> Answer {
+    not_ours(t, a[0])?;
     let mut h: HostStat = [0; 18];
     try_call(libc::SYS_fstat, &[a[0], h.as_mut_ptr() as u64])?;
     copy_out(a[1], &convert_stat(&h, t.ids))?;
@@ -130,6 +144,7 @@ pub(crate) fn fstat(t: &mut Thread, a: &Args) -> Answer {
 }
 
 pub(crate) fn newfstatat(t: &mut Thread, a: &Args) -> Answer {
+    not_ours_itself(t, a[0], a[3])?;
     let mut h: HostStat = [0; 18];
     let result = path::pass(t, libc::SYS_newfstatat, [a[0], a[1], h.as_mut_ptr() as u64, a[3], 0, 0], 1)?;
     if result == 0 {

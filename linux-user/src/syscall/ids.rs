@@ -215,6 +215,7 @@ pub(crate) fn fchown(t: &mut Thread, a: &Args) -> Answer {
 const STATX_UID: u64 = 20;
 
 pub(crate) fn statx(t: &mut Thread, a: &Args) -> Answer {
+    super::file::not_ours_itself(t, a[0], a[2])?;
     let result = super::path::pass(t, libc::SYS_statx, *a, 1)?;
     if let (0, Some(ids)) = (result, t.ids) {
         let both: [u8; 8] = super::copy_in(a[4] + STATX_UID)?;

@@ -70,7 +70,7 @@ rows! {
     20 epoll_create1 "x" Pass(SYS_epoll_create1);
     21 epoll_ctl "dddp" Call(wait::epoll_ctl);
     22 epoll_pwait "dpddpd" Call(wait::epoll_pwait);
-    23 dup "d" Pass(SYS_dup);
+    23 dup "d" Call(file::dup);
     24 dup3 "ddx" Call(file::dup3);
     25 fcntl "ddx" Call(file::fcntl);
     26 inotify_init1 "x" Pass(SYS_inotify_init1);

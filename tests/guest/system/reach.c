@@ -37,6 +37,21 @@ static int lowest(void) {
     return fd;
 }
 
+/* How many from 3 on seem open, by any call that can tell. */
+static int seen(void) {
+    int n = 0;
+    for (int fd = 3; fd < 4096; fd++) {
+        struct stat s;
+        struct statx x;
+        int copy = dup(fd), high = fcntl(fd, F_DUPFD, 2000);
+        n += copy >= 0 || high >= 0 || fcntl(fd, F_GETFD) >= 0 || syscall(SYS_fstat, fd, &s) == 0 ||
+             fstatat(fd, "", &s, AT_EMPTY_PATH) == 0 || statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &x) == 0;
+        if (copy >= 0) close(copy);
+        if (high >= 0) close(high);
+    }
+    return n;
+}
+
 int main(int argc, char **argv) {
     pid_t pid;
     char path[64];
@@ -51,6 +66,8 @@ int main(int argc, char **argv) {
     if ((pid = fork()) == 0) {
         syscall(SYS_close_range, 3, ~0u, 0);
         for (int fd = 3; fd < 4096; fd++) close(fd);
+        printf("%d left\n", seen());
+        fflush(stdout);
         char *args[] = { "me", "after closing", NULL };
         execve("/proc/self/exe", args, none);
         _exit(errno);
