@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use jib_debug::address::Address;
 use jib_debug::log::Categories;
 use jib_linux_user::BinfmtStart;
@@ -245,6 +245,7 @@ pub(crate) struct RunArgs {
 
 /// What of the translations a run shows.
 #[derive(Args, Clone, Default)]
+#[command(group = ArgGroup::new("shown").args(["emit", "emit_hot"]).multiple(true))]
 pub(crate) struct EmitArgs {
     /// At the end, show code that ran, in these stages: on standard error, the program's standard output is its own
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STAGE,...")]
@@ -256,7 +257,7 @@ pub(crate) struct EmitArgs {
     #[arg(long, value_name = "N")]
     pub(crate) emit_hot: Option<u32>,
     /// Write it to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "shown")]
     pub(crate) emit_file: Option<PathBuf>,
 }
 
@@ -500,7 +501,7 @@ fn translated(args: Vec<OsString>) -> Result<Vec<OsString>, ExitCode> {
                     Ok(verb.chain(["--".into()]).chain(request.command).collect())
                 }
                 Err(qemu::Other::Say(text)) => {
-                    println!("{text}");
+                    report::print(text);
                     Err(ExitCode::SUCCESS)
                 }
                 Err(qemu::Other::Refuse(why)) => Err(report::fail(report::USAGE, why)),

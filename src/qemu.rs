@@ -18,7 +18,7 @@ const PREFIXES: [&str; 2] = ["/etc/qemu-binfmt/aarch64", "/usr/gnemul/qemu-aarch
 pub(crate) struct Request {
     /// Options of `jib run`.
     pub(crate) options: Vec<OsString>,
-    /// Name of the kernel release to show.
+    /// The program and its arguments.
     pub(crate) command: Vec<OsString>,
 }
 

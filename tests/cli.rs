@@ -235,7 +235,34 @@ fn what_ran_is_shown_on_demand_and_not_on_standard_output() {
     assert_eq!((quiet.errors().as_str(), &quiet.stdout), ("", &plain.stdout));
     let text = fs::read_to_string(&file).expect("no file");
     assert!(text.contains("=== insn") && text.contains("  stp "), "{text}");
+    assert_eq!(run(exe().args(["run", "--emit-file"]).args([file, exe_path.clone()])).code(), 2, "a file for nothing");
 
     let wrong = run(exe().args(["run", "--emit", "insn", "--emit-range", "nothing_of_that_name"]).arg(&exe_path));
     refused("a symbol that is not there", &wrong, 2, "nothing_of_that_name");
+}
+
+#[test]
+fn what_ran_is_shown_wherever_the_program_went() {
+    let dir = Scratch::new("emit-away");
+    let show = guest::compile(&tools::root().join("tests/guest/system/show.c"), "-O1 -static-pie");
+    fs::copy(show, dir.path().join("show")).expect("a copy");
+    let options = ["run", "--emit", "insn", "--emit-range", "main", "--emit-file", "emitted", "./show", "away"];
+    let away = run(exe().args(options).current_dir(dir.path()));
+    assert_eq!((away.code(), away.errors().as_str()), (0, ""));
+    let text = fs::read_to_string(dir.path().join("emitted")).expect("no file");
+    assert!(text.contains("=== insn") && text.contains("  stp "), "{text}");
+}
+
+#[test]
+fn a_reader_may_leave() {
+    for args in [&["doctor"][..], &["binfmt", "status"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let left = exe().args(args).stdout(writer).output().expect("it starts");
+        assert_eq!(String::from_utf8_lossy(&left.stderr), "", "{args:?}");
+    }
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let status = exe().arg("/nonexistent").stderr(writer).status().expect("it starts");
+    assert_eq!(status.code(), Some(127));
 }

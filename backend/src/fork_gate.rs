@@ -14,7 +14,7 @@ pub(crate) struct ForkGate {
 pub(crate) struct Pass<'a>(&'a ForkGate);
 
 impl ForkGate {
-    /// Goes past the gate, when it is open.
+    /// Goes past the gate, when it is open. Who is past it already must not come again: a fork may wait between.
     pub(crate) fn pass(&self) -> Pass<'_> {
         loop {
             self.inside.fetch_add(1, Ordering::SeqCst);

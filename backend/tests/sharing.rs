@@ -208,3 +208,31 @@ fn parent_and_child_of_a_fork_have_their_own_code() {
         p.put(step(0x2000, 1, exit(0x1000)));
     }
 }
+
+#[test]
+fn a_fork_and_a_compiling_thread_do_not_wait_for_each_other() {
+    let p = Program::default();
+    p.put(count_down(0x1000, 0x2000));
+    p.put(step(0x2000, 1, exit(0x1000)));
+    for background in [false, true] {
+        let t = translator(&p, Options { background, ..eager() });
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    t.invalidate(0x2000..0x2004);
+                    let mut s = State::default();
+                    s.set_x(0, 20);
+                    assert_eq!(run(&t, &s, 0x1000).0, Exit::Svc(1));
+                }
+            });
+            for _ in 0..500 {
+                t.before_fork();
+                t.after_fork_parent();
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        assert!(t.stats().regions > 10, "nothing was compiled meanwhile: {:?}", t.stats());
+    }
+}

@@ -95,9 +95,13 @@ impl Sink {
 
     /// Writes one line.
     pub fn line(&self, text: fmt::Arguments<'_>) {
-        let line = format!("{text}\n");
         // Nobody can be told of a log that cannot be written.
-        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
+        let _ = self.write(&format!("{text}\n"));
+    }
+
+    /// Writes several lines.
+    pub fn write(&self, lines: &str) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(lines.as_bytes())
     }
 }
 

@@ -215,15 +215,8 @@ struct Guest {
 
 impl Guest {
     fn new(process: Arc<Process>) -> Guest {
-        let path = c"/proc/self/mem";
-        let flags = (libc::O_RDWR | libc::O_CLOEXEC) as u64;
-        let memory = try_call(libc::SYS_openat, &[libc::AT_FDCWD as u64, path.as_ptr() as u64, flags]).ok();
-        let high = memory.and_then(|fd| {
-            let high = own::keep(fd as i32).ok()?;
-            _ = try_call(libc::SYS_close, &[fd]);
-            Some(high as u64)
-        });
-        Guest { program: process.program(), process, memory: high.or(memory) }
+        let memory = own::open(c"/proc/self/mem", libc::O_RDWR).map(|fd| fd as u64);
+        Guest { program: process.program(), process, memory }
     }
 
     /// Bytes from `addr` on that belong to the guest, `len` at most.

@@ -119,20 +119,11 @@ pub enum ExitStatus {
     Signaled(i32),
 }
 
-/// What is left of a program that ended.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome {
-    /// How it ended.
-    pub status: ExitStatus,
-    /// The translator's counters.
-    pub stats: jib_backend::Stats,
-}
-
-/// Runs a program until it ends. Call it from the process's first thread, once.
+/// Runs a program until it ends, and tells how. Call it from the process's first thread, once.
 ///
 /// Returns in the process and thread that called it only: children of the program end by
 /// themselves, and so does the process if another thread ends it. [`Config::at_exit`] is called in any case.
-pub fn run(config: Config) -> Result<Outcome, Error> {
+pub fn run(config: Config) -> Result<ExitStatus, Error> {
     start::run(config)
 }
 

@@ -79,13 +79,14 @@ pub(crate) fn read_head(file: &File, path: &Path, max: usize) -> Result<(Vec<u8>
 impl Program {
     /// Opens and checks a program file.
     pub(crate) fn open(path: &Path) -> Result<Program, Error> {
-        Program::of(open(path)?, path)
+        let file = open(path)?;
+        let (head, len) = read_head(&file, path, elf::USUAL_HEAD)?;
+        Program::new(file, path, &head, len)
     }
 
-    /// The same for an open file, which is called `path`.
-    pub(crate) fn of(file: File, path: &Path) -> Result<Program, Error> {
-        let (head, len) = read_head(&file, path, elf::USUAL_HEAD)?;
-        let parsed = match elf::parse(&head, len) {
+    /// The same for an open file, which is called `path`, begins with `head` and has `len` bytes.
+    pub(crate) fn new(file: File, path: &Path, head: &[u8], len: u64) -> Result<Program, Error> {
+        let parsed = match elf::parse(head, len) {
             Err(ElfError::Truncated(_)) if len > head.len() as u64 => {
                 let (head, len) = read_head(&file, path, elf::MAX_HEAD)?;
                 elf::parse(&head, len)

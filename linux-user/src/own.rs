@@ -4,6 +4,7 @@
 //! that jib itself runs from, so that it can start itself; the guest's program, for
 //! `/proc/self/exe`; and the log of system calls.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::MetadataExt;
@@ -12,8 +13,8 @@ use crate::host::{self, Errno, try_call};
 
 /// Where our numbers begin, if the limit of open files allows.
 const OWN_FD_MIN: u64 = 1000;
-/// How many numbers are set apart while debugging.
-const DEBUGGER: i32 = 16;
+/// How many numbers are set apart while somebody watches.
+const WATCHER: i32 = 16;
 /// How many numbers below the limit are ours if that is low.
 const HIGHEST: u64 = 8;
 /// What the kernel calls a program that was started by its descriptor.
@@ -28,8 +29,9 @@ pub(crate) struct OwnFds {
     pub program: Option<i32>,
     /// The log of system calls.
     pub log: Option<i32>,
-    /// A debugger is waited for: then some numbers are set apart for its sockets and its way to memory.
-    pub debugger: bool,
+    /// Somebody watches: then some numbers are set apart for a debugger's sockets and its way to memory, for a trace,
+    /// for what is written at the end.
+    pub watched: bool,
 }
 
 impl OwnFds {
@@ -41,8 +43,8 @@ impl OwnFds {
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = i32> + '_ {
         let first = OWN_FD_MIN as i32;
-        let debuggers = self.debugger.then_some(first..first + DEBUGGER).into_iter().flatten();
-        [self.exe, self.program, self.log].into_iter().flatten().chain(debuggers)
+        let watchers = self.watched.then_some(first..first + WATCHER).into_iter().flatten();
+        [self.exe, self.program, self.log].into_iter().flatten().chain(watchers)
     }
 }
 
@@ -61,6 +63,15 @@ fn copy(fd: i32, command: i32) -> Result<i32, Errno> {
 /// A copy of `fd` that is ours and closed on `execve`.
 pub(crate) fn keep(fd: i32) -> Result<i32, Errno> {
     copy(fd, libc::F_DUPFD_CLOEXEC)
+}
+
+/// Opens `path` as ours, closed on `execve`.
+pub(crate) fn open(path: &CStr, flags: i32) -> Option<i32> {
+    let flags = (flags | libc::O_CLOEXEC) as u64;
+    let fd = try_call(libc::SYS_openat, &[libc::AT_FDCWD as u64, path.as_ptr() as u64, flags, 0]).ok()?;
+    let own = keep(fd as i32).ok();
+    _ = try_call(libc::SYS_close, &[fd]);
+    own
 }
 
 /// A copy of `fd` for the next program.
@@ -99,10 +110,5 @@ pub(crate) fn exe() -> Option<i32> {
         close_on_exec(fd, true);
         return Some(fd);
     }
-    let flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
-    let path = c"/proc/self/exe";
-    let fd = try_call(libc::SYS_openat, &[libc::AT_FDCWD as u64, path.as_ptr() as u64, flags, 0]).ok()?;
-    let own = keep(fd as i32).ok();
-    _ = try_call(libc::SYS_close, &[fd]);
-    own
+    open(c"/proc/self/exe", libc::O_PATH)
 }

@@ -27,7 +27,7 @@ use crate::stack::{self, Contents};
 use crate::syscall::ids::Ids;
 use crate::thread::{Role, Thread};
 use crate::vdso::Vdso;
-use crate::{Config, Outcome};
+use crate::{Config, ExitStatus};
 
 /// Where Debian's cross libraries are: the sysroot of last resort.
 const CROSS_SYSROOT: &str = "/usr/aarch64-linux-gnu";
@@ -42,7 +42,7 @@ struct Target {
 }
 
 /// See [`crate::run()`].
-pub(crate) fn run(config: Config) -> Result<Outcome, Error> {
+pub(crate) fn run(config: Config) -> Result<ExitStatus, Error> {
     let target = find_target(&config)?;
     install_fault_handlers();
     let handler_stack = HandlerStack::install();
@@ -55,13 +55,12 @@ pub(crate) fn run(config: Config) -> Result<Outcome, Error> {
     thread.context.set_mask(mask);
     let end = thread.run();
     let status = thread.finish(end);
-    let stats = thread.process.translator.stats();
     // The process is about to end, and no handler may find a context that is gone; nor is it worth taking everything
     // apart before the kernel does.
     Context::leave();
     std::mem::forget((thread, handler_stack));
     set_host_mask(mask);
-    Ok(Outcome { status, stats })
+    Ok(status)
 }
 
 /// Loads the program and makes the thread that begins it.
@@ -91,7 +90,7 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
         program: own::adopt(target.program.into_file()),
         // A copy of standard error that the guest does not close by accident.
         log: if config.strace { own::keep(2).ok().or(Some(2)) } else { None },
-        debugger: config.gdb.is_some(),
+        watched: config.gdb.is_some() || config.trace.is_some() || config.at_exit.is_some(),
     };
     let disclosed = disclose(&stack.places, &stack.auxv);
     let process = Process {
@@ -141,10 +140,10 @@ fn open_program(config: &Config) -> Result<(Program, PathBuf, Vec<OsString>), Er
         Some(fd) => host::file_of(fd).map_err(|e| Error::Open { path: path.clone(), errno: e.0 })?,
         None => loader::open(&path)?,
     };
-    let (head, _) = loader::read_head(&file, &path, elf::USUAL_HEAD)?;
+    let (head, len) = loader::read_head(&file, &path, elf::USUAL_HEAD)?;
     match script::interpreter_line(&head) {
         Some(line) => open_script(config, &line),
-        None => Ok((Program::of(file, &path)?, path, config.argv.clone())),
+        None => Ok((Program::new(file, &path, &head, len)?, path, config.argv.clone())),
     }
 }
 

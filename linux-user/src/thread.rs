@@ -233,6 +233,8 @@ impl Thread {
     fn become_child(&mut self, c: &Clone, simple: bool) {
         self.role = Role::Child;
         self.debug_forked();
+        // Those of the threads that are not here do not count.
+        self.actions = Arc::new((*self.actions).clone());
         self.clear_tid = 0;
         if simple && c.has(libc::CLONE_CHILD_SETTID) {
             store_tid(c.child_tid, host::gettid());

@@ -33,7 +33,7 @@ pub(crate) fn main(args: &BinfmtArgs) -> ExitCode {
     };
     match done {
         Ok(text) => {
-            println!("{text}");
+            report::print(text);
             ExitCode::SUCCESS
         }
         Err(why) => report::fail(CANNOT_RUN, why),
@@ -162,20 +162,20 @@ fn parse(name: &str, text: &str) -> Option<Entry> {
 fn status() -> ExitCode {
     let all = entries();
     if all.is_empty() {
-        println!(
-            "no entry: AArch64 programs are started by jib only when jib runs them; `jib binfmt install` changes that"
+        report::print(
+            "no entry: AArch64 programs are started by jib only when jib runs them; `jib binfmt install` changes that",
         );
     }
     for e in &all {
         let state = if e.enabled { "enabled" } else { "disabled" };
-        println!("{}: {} {} (flags {})", e.name, state, e.interpreter.display(), e.flags);
+        report::print(format_args!("{}: {} {} (flags {})", e.name, state, e.interpreter.display(), e.flags));
         if !e.interpreter.exists() && !e.flags.contains('F') {
-            println!("  {} does not exist: programs will not start", e.interpreter.display());
+            report::print(format_args!("  {} does not exist: programs will not start", e.interpreter.display()));
         }
     }
     let switched_off = fs::read_to_string(Path::new(ENTRIES).join("status")).is_ok_and(|s| s.trim() == "disabled");
     if switched_off && !all.is_empty() {
-        println!("but all entries of the system are switched off: echo 1 > {ENTRIES}/status");
+        report::print(format_args!("but all entries of the system are switched off: echo 1 > {ENTRIES}/status"));
     }
     let ours = all.iter().any(|e| e.is_ours() && e.enabled) && !switched_off;
     if ours { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -16,7 +16,7 @@ pub(crate) fn main(args: &BootArgs) -> ExitCode {
         Ok(options) => options,
         Err(e) => return report::fail(1, e),
     };
-    let show = |stats: &Stats, wall| eprint!("{}", super::stats::text(stats, wall));
+    let show = |stats: &Stats, wall| super::stats::tell(stats, wall);
     match jib_machine::launch::main(&options, &show) {
         Ok(code) => ExitCode::from(code),
         Err(e) => report::fail(e.code(), e),

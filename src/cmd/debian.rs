@@ -12,6 +12,8 @@ use std::process::{Command, Stdio};
 
 use jib_machine::launch::apt::Apt;
 
+use crate::report::tell;
+
 /// What every root needs: patterns and packages of apt's.
 const PACKAGES: &[&str] = &["?essential", "apt", "usr-is-merged", "debian-archive-keyring"];
 /// Where the packages are inside.
@@ -51,7 +53,7 @@ pub(crate) fn make(folder: &Path, release: &str, more: &[String]) -> Result<(), 
     if files.is_empty() {
         return Err("apt-get found no arm64 packages: the host's /etc/apt names no Debian archive".into());
     }
-    tell(&format!("unpacking {} packages ...", files.len()));
+    tell(format_args!("unpacking {} packages ...", files.len()));
     for name in MERGED {
         fs::create_dir_all(folder.join("usr").join(name)).map_err(io)?;
         symlink(Path::new("usr").join(name), folder.join(name)).map_err(io)?;
@@ -63,10 +65,6 @@ pub(crate) fn make(folder: &Path, release: &str, more: &[String]) -> Result<(), 
     fs::remove_dir_all(&state).map_err(io)?;
     tell("installing them inside (minutes) ...");
     second_stage(&folder, more)
-}
-
-fn tell(text: &str) {
-    eprintln!("jib: {text}");
 }
 
 /// `dpkg-deb | tar`: owners are left to the second stage, links among the folders are followed.

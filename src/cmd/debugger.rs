@@ -6,11 +6,13 @@ use std::sync::Arc;
 use jib_debug::address::{Address, Listener};
 use jib_debug::log::Sink;
 
+use crate::report;
+
 /// Listens for a debugger and says so; the error is one line.
 pub(crate) fn listen(address: &Address) -> Result<Arc<Listener>, String> {
     let listener = Listener::bind(address).map_err(|e| format!("cannot listen at {address}: {e}; choose another"))?;
     let at = &listener.address;
-    eprintln!("jib: waiting for a debugger: gdb-multiarch -ex 'target remote {at}'");
+    report::tell(format_args!("waiting for a debugger: gdb-multiarch -ex 'target remote {at}'"));
     Ok(Arc::new(listener))
 }
 

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 
 use super::binfmt;
 use crate::cli::DoctorArgs;
+use crate::report;
 
 /// How a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub(crate) fn main(args: &DoctorArgs) -> ExitCode {
             Weight::Note => "note",
             Weight::Bad => "BAD ",
         };
-        println!("{mark} {text}");
+        report::print(format_args!("{mark} {text}"));
         if weight == Weight::Bad {
             worst = weight;
         }

@@ -1,20 +1,21 @@
 //! Guest code in the stages of its translation, for `jib translate` and `jib run --emit`.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write as _;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use capstone::arch::BuildsCapstone;
 use capstone::{Capstone, arch};
 use jib_backend::{Emit, RegionInfo, Translator};
+use jib_debug::log::Sink;
 use jib_frontend_aarch64::A64;
 use jib_ir::region::Key;
 
 use super::program::Program;
 use crate::cli::{EmitArgs, Stage, addresses};
+use crate::report;
 
 /// The stages of the translation at `key`. `code` is what the instructions are shown of; of its start a few if it is
 /// empty.
@@ -72,8 +73,9 @@ pub(crate) struct AtEnd {
     place: Option<Place>,
     hot: usize,
     program: Program,
-    path: std::path::PathBuf,
-    file: Option<std::path::PathBuf>,
+    /// Where the program is, whatever folder it ends in.
+    path: PathBuf,
+    out: Arc<Sink>,
 }
 
 enum Place {
@@ -83,11 +85,8 @@ enum Place {
 }
 
 impl AtEnd {
-    /// From the command line, for the program at `path`; `None` if nothing was asked for.
-    pub(crate) fn new(args: &EmitArgs, path: &Path) -> Result<Option<AtEnd>> {
-        if !args.is_wanted() {
-            return Ok(None);
-        }
+    /// From the command line, for the program at `path`, to `out`.
+    pub(crate) fn new(args: &EmitArgs, path: &Path, out: Arc<Sink>) -> Result<AtEnd> {
         // A program that cannot be read is told of when it is run.
         let program = Program::open(path).unwrap_or_default();
         let place = match &args.emit_range {
@@ -99,32 +98,21 @@ impl AtEnd {
                 })?),
             }),
         };
-        if let Some(file) = &args.emit_file {
-            File::create(file).with_context(|| format!("--emit-file {}", file.display()))?;
-        }
-        Ok(Some(AtEnd {
+        Ok(AtEnd {
             stages: args.emit.clone(),
             place,
             hot: args.emit_hot.map_or(3, |n| n as usize),
             program,
-            path: path.to_path_buf(),
-            file: args.emit_file.clone(),
-        }))
+            path: std::fs::canonicalize(path).unwrap_or(path.to_path_buf()),
+            out,
+        })
     }
 
     /// Writes it.
     pub(crate) fn show(&self, t: &Translator<A64>) {
         let text = self.text(t).unwrap_or_else(|e| format!("jib: --emit: {e:#}\n"));
-        let written = match &self.file {
-            Some(file) => File::create(file).and_then(|mut f| f.write_all(text.as_bytes())),
-            // It may be closed: then nobody wants to know.
-            None => {
-                let _ = std::io::stderr().write_all(text.as_bytes());
-                Ok(())
-            }
-        };
-        if let Err(e) = written {
-            let _ = writeln!(std::io::stderr(), "jib: --emit-file: {e}");
+        if let Err(e) = self.out.write(&text) {
+            report::tell(format_args!("--emit: {e}"));
         }
     }
 
@@ -189,7 +177,7 @@ impl AtEnd {
 /// How far from its link address the program was loaded: guest addresses are the host's, so the map of this process
 /// tells.
 fn bias(path: &Path, program: &Program) -> u64 {
-    let (Some(first), Ok(path)) = (program.first_page(), std::fs::canonicalize(path)) else { return 0 };
+    let Some(first) = program.first_page() else { return 0 };
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let start = maps.lines().find_map(|line| {
         let mut fields = line.split_whitespace();

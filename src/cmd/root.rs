@@ -14,7 +14,7 @@ pub(crate) fn enter(folder: &Path, args: &RootArgs, verbose: bool) -> Result<Ent
     let entered = enter_root(&root).map_err(|e| report::fail(CANNOT_RUN, e))?;
     if verbose {
         for note in &entered.notes {
-            eprintln!("jib: {note}");
+            report::tell(note);
         }
     }
     Ok(entered)

@@ -1,7 +1,6 @@
 //! `jib run`: a program of another architecture as if it were ours.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,8 +21,8 @@ use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
 /// Runs the program; its exit code is ours, and so is the signal that killed it.
 pub(crate) fn main(args: &RunArgs) -> ExitCode {
     // Named as seen from here, whatever folder and root the program gets.
-    let (gdb, trace) = match debugging(args) {
-        Ok(both) => both,
+    let Open { gdb, trace, emit } = match open(args) {
+        Ok(open) => open,
         Err(e) => return report::fail(CANNOT_RUN, e),
     };
     if let Some(dir) = &args.directory
@@ -42,15 +41,14 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
         return report::fail(USAGE, "which program? Try `jib --help`");
     };
     let started = Instant::now();
-    let emit = match AtEnd::new(&args.emit, &config.program) {
+    let emit = match emit.map(|out| AtEnd::new(&args.emit, &config.program, out)).transpose() {
         Ok(emit) => emit,
         Err(e) => return report::fail(USAGE, format_args!("{e:#}")),
     };
     let (stats, wanted) = (args.stats, args.stats || emit.is_some());
     let tell = move |t: &Translator<A64>| {
         if stats {
-            // Standard error may be closed: then nobody wants to know.
-            let _ = std::io::stderr().write_all(stats::text(&t.stats(), started.elapsed()).as_bytes());
+            stats::tell(&t.stats(), started.elapsed());
         }
         if let Some(emit) = &emit {
             emit.show(t);
@@ -58,10 +56,8 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
     };
     let at_exit = wanted.then(|| Arc::new(tell) as jib_linux_user::AtExit);
     match jib_linux_user::run(Config { ids, gdb, trace, at_exit, ..config }) {
-        Ok(outcome) => match outcome.status {
-            ExitStatus::Exited(code) => ExitCode::from(code as u8),
-            ExitStatus::Signaled(signal) => die_of(signal),
-        },
+        Ok(ExitStatus::Exited(code)) => ExitCode::from(code as u8),
+        Ok(ExitStatus::Signaled(signal)) => die_of(signal),
         Err(e) => report::fail(code_of(&e), e),
     }
 }
@@ -87,13 +83,22 @@ fn config(args: &RunArgs) -> Option<Config> {
     Some(config)
 }
 
-/// A debugger to wait for, a trace to write.
-type Debugging = (Option<Arc<Listener>>, Option<Arc<Sink>>);
+/// What is opened first.
+struct Open {
+    /// A debugger to wait for.
+    gdb: Option<Arc<Listener>>,
+    /// Where each instruction is written down.
+    trace: Option<Arc<Sink>>,
+    /// Where the translations are shown at the end.
+    emit: Option<Arc<Sink>>,
+}
 
-fn debugging(args: &RunArgs) -> Result<Debugging, String> {
-    let trace = args.trace.then(|| debugger::sink(args.log_file.as_deref())).transpose()?;
-    let gdb = args.gdb.as_ref().map(debugger::listen).transpose()?;
-    Ok((gdb, trace))
+fn open(args: &RunArgs) -> Result<Open, String> {
+    Ok(Open {
+        trace: args.trace.then(|| debugger::sink(args.log_file.as_deref())).transpose()?,
+        emit: args.emit.is_wanted().then(|| debugger::sink(args.emit.emit_file.as_deref())).transpose()?,
+        gdb: args.gdb.as_ref().map(debugger::listen).transpose()?,
+    })
 }
 
 /// The file to run: as named, else along `PATH`, like a shell.

@@ -1,17 +1,15 @@
-//! The translator's counters as text.
+//! The translator's counters, told on standard error.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use jib_backend::Stats;
 
-/// A line for each counter, after `jib:`.
-pub(crate) fn text(stats: &Stats, wall: Duration) -> String {
+use crate::report;
+
+/// Says a line for each counter.
+pub(crate) fn tell(stats: &Stats, wall: Duration) {
     let insns = stats.guest_insns.max(1) as f64;
-    let mut out = String::new();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(out, "jib: {name:<24} {value}");
-    };
+    let line = |name: &str, value: String| report::tell(format_args!("{name:<24} {value}"));
     line("time", format!("{:.3} s", wall.as_secs_f64()));
     line("blocks lifted", stats.blocks_lifted.to_string());
     line("  interpreted", format!("{} times", stats.block_runs));
@@ -36,5 +34,4 @@ pub(crate) fn text(stats: &Stats, wall: Duration) -> String {
     for (cause, n) in jib_backend::EXITS.iter().zip(stats.exits) {
         line(&format!("  {cause}"), n.to_string());
     }
-    out
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
 use super::RootError;
-use crate::host::{Errno, try_call};
+use crate::host::try_call;
 
 /// What is needed once the namespace is there.
 pub(super) struct Ids {
@@ -94,19 +94,6 @@ fn range(text: &str, uid: u64, name: Option<&str>) -> Option<(u64, u64)> {
         let (first, number) = (fields.next()?.parse().ok()?, fields.next()?.trim().parse().ok()?);
         (owner == id || Some(owner) == name).then_some((first, number))
     })
-}
-
-/// For messages about ids that cannot be had.
-impl std::fmt::Debug for Ids {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Ids({}:{})", self.uid, self.gid)
-    }
-}
-
-impl From<Errno> for RootError {
-    fn from(e: Errno) -> RootError {
-        RootError::Step("a system call".into(), e.0)
-    }
 }
 
 #[cfg(test)]

@@ -31,8 +31,6 @@ pub struct Root {
 pub struct Entered {
     /// Only one user id exists inside: changes of owner and user can only be pretended.
     pub single_id: bool,
-    /// Nothing of the host could be mounted.
-    pub chroot_only: bool,
     /// What was left out, and why.
     pub notes: Vec<String>,
 }
@@ -93,11 +91,7 @@ pub fn enter(root: &Root) -> Result<Entered, RootError> {
         _ => mounts::all(root, &path, here.as_deref(), &mut notes)?,
     }
     arrive(here.as_deref().map(|h| h.strip_prefix(&path).map_or(h.to_path_buf(), |p| Path::new("/").join(p))));
-    Ok(Entered {
-        single_id: matches!(means, Means::UserNamespace { several: false }) && !root.as_user,
-        chroot_only: matches!(means, Means::Chroot),
-        notes,
-    })
+    Ok(Entered { single_id: matches!(means, Means::UserNamespace { several: false }) && !root.as_user, notes })
 }
 
 fn means(root: &Root) -> Result<Means, RootError> {

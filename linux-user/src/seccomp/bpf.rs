@@ -71,6 +71,8 @@ pub(crate) fn acceptable(program: &[Insn]) -> bool {
 /// `after`: how many instructions follow.
 fn allowed(i: &Insn, after: usize) -> bool {
     match i.code {
+        // The other half of the code means nothing.
+        0x100.. => false,
         LD_WORD => i.k.is_multiple_of(4) && (i.k as usize) < 4 * DATA_WORDS,
         LD_MEM | LDX_MEM | ST | STX => (i.k as usize) < MEMORY,
         LD_IMM | LD_LEN | LDX_IMM | LDX_LEN | RET_K | RET_A | TAX | TXA => true,
@@ -80,7 +82,7 @@ fn allowed(i: &Insn, after: usize) -> bool {
             DIV => code & INDEX != 0 || i.k != 0,
             LSH | RSH => code & INDEX != 0 || i.k < 32,
             NEG => code & INDEX == 0,
-            operation => operation <= 0x70 && code & !0xff == 0 || operation == 0xa0,
+            operation => operation <= 0x70 || operation == 0xa0,
         },
         code if code & 7 == JMP => {
             let operation = code & 0xf0;
@@ -206,6 +208,9 @@ mod tests {
             insn(0x15, 1, 0, 0),
             insn(JMP_ALWAYS, 0, 0, 1),
             insn(0x94, 0, 0, 3),
+            insn(0x134, 0, 0, 3),
+            insn(0x1a4, 0, 0, 3),
+            insn(0x115, 0, 0, 0),
         ] {
             assert!(!acceptable(&[bad, ret]), "{bad:?}");
         }

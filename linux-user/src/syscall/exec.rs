@@ -89,6 +89,25 @@ impl Request {
     }
 }
 
+/// Descriptors for the next program; closed again if it does not come to that.
+#[derive(Default)]
+struct HandedOn(Vec<i32>);
+
+impl HandedOn {
+    fn add(&mut self, fd: i32) -> i32 {
+        self.0.push(fd);
+        fd
+    }
+}
+
+impl Drop for HandedOn {
+    fn drop(&mut self) {
+        for fd in &self.0 {
+            _ = try_call(libc::SYS_close, &[*fd as u64]);
+        }
+    }
+}
+
 /// What a file is to `execve`.
 enum Program {
     /// An AArch64 program, with the arguments that its scripts put before the caller's.
@@ -101,7 +120,7 @@ fn execute(t: &mut Thread, request: &Request) -> Answer {
     let mut call = ExecCall::default();
     let args = argument_addresses(request.argv)?;
     let (target, name) = (translated(t, &request.path), request.name());
-    let mut handed_on = Vec::new();
+    let mut handed_on = HandedOn::default();
     let (dir, path, flags) = match examine(t, request, &target, &name)? {
         Program::Native => {
             call.argv = args;
@@ -109,10 +128,8 @@ fn execute(t: &mut Thread, request: &Request) -> Answer {
             (request.dir, path, request.flags)
         }
         Program::Guest { file, before } => {
-            let program = own::hand_on(file.as_raw_fd())?;
-            handed_on.push(program);
-            let filters = t.seccomp.filter().map(|f| seccomp::hand_on(&f)).transpose()?;
-            handed_on.extend(filters);
+            let program = handed_on.add(own::hand_on(file.as_raw_fd())?);
+            let filters = t.seccomp.filter().map(|f| seccomp::hand_on(&f)).transpose()?.map(|fd| handed_on.add(fd));
             guest_arguments(t, &mut call, (program, filters), &name, &before, &args);
             match t.process.own.exe {
                 Some(exe) => {
@@ -136,9 +153,6 @@ fn execute(t: &mut Thread, request: &Request) -> Answer {
     t.context.set_mask(t.context.mask());
     if let Some(exe) = t.process.own.exe {
         own::close_on_exec(exe, true);
-    }
-    for fd in handed_on {
-        _ = try_call(libc::SYS_close, &[fd as u64]);
     }
     t.exec = None;
     Ok(result)

@@ -103,43 +103,50 @@ pub(crate) fn getresgid(t: &mut Thread, a: &Args) -> Answer {
 }
 
 /// Changes ids by `change`, which gets the old ones and whether everything is allowed.
-fn set(t: &mut Thread, kind: Kind, nr: i64, a: &Args, change: impl Fn(Four, bool) -> Option<Four>) -> Answer {
+fn set(t: &mut Thread, kind: Kind, nr: i64, a: &Args, change: impl Fn(Four, bool) -> Result<Four, Errno>) -> Answer {
     let Some(ids) = &mut t.ids else { return Ok(t.pass(nr, *a)) };
     let mighty = ids.uid[EFFECTIVE] == 0;
     let own = four(ids, kind);
-    *own = change(*own, mighty).ok_or(Errno(libc::EPERM))?;
+    *own = change(*own, mighty)?;
     Ok(0)
 }
 
-/// `setuid`: everything for root, the effective id for others.
-fn set_one(old: Four, mighty: bool, id: u32) -> Option<Four> {
+/// `setuid`: everything for root, the effective id for others; -1 is nobody's id.
+fn set_one(old: Four, mighty: bool, id: u32) -> Result<Four, Errno> {
     match mighty {
-        true => Some([id; 4]),
-        false if id == old[REAL] || id == old[SAVED] => Some([old[REAL], id, old[SAVED], id]),
-        false => None,
+        _ if id == KEEP => Err(Errno(libc::EINVAL)),
+        true => Ok([id; 4]),
+        false if id == old[REAL] || id == old[SAVED] => Ok([old[REAL], id, old[SAVED], id]),
+        false => Err(Errno(libc::EPERM)),
     }
 }
 
 /// `setreuid`
-fn set_two(old: Four, mighty: bool, real: u32, effective: u32) -> Option<Four> {
+fn set_two(old: Four, mighty: bool, real: u32, effective: u32) -> Result<Four, Errno> {
     let real_fits = [KEEP, old[REAL], old[EFFECTIVE]].contains(&real);
     let effective_fits = [KEEP, old[REAL], old[EFFECTIVE], old[SAVED]].contains(&effective);
     if !(mighty || real_fits && effective_fits) {
-        return None;
+        return Err(Errno(libc::EPERM));
     }
     let kept = |new: u32, old: u32| if new == KEEP { old } else { new };
     let new = [kept(real, old[REAL]), kept(effective, old[EFFECTIVE])];
     let saves = real != KEEP || effective != KEEP && effective != old[REAL];
-    Some([new[0], new[1], if saves { new[1] } else { old[SAVED] }, new[1]])
+    Ok([new[0], new[1], if saves { new[1] } else { old[SAVED] }, new[1]])
 }
 
 /// `setresuid`
-fn set_three(old: Four, mighty: bool, new: [u32; 3]) -> Option<Four> {
+fn set_three(old: Four, mighty: bool, new: [u32; 3]) -> Result<Four, Errno> {
     if !mighty && !new.iter().all(|id| *id == KEEP || old[..3].contains(id)) {
-        return None;
+        return Err(Errno(libc::EPERM));
     }
     let [r, e, s] = std::array::from_fn(|i| if new[i] == KEEP { old[i] } else { new[i] });
-    Some([r, e, s, e])
+    Ok([r, e, s, e])
+}
+
+/// `setfsuid`, which asks by -1 for an id that nobody has.
+fn set_last(old: Four, mighty: bool, id: u32) -> Four {
+    let [r, e, s, _] = old;
+    if id != KEEP && (mighty || old.contains(&id)) { [r, e, s, id] } else { old }
 }
 
 pub(crate) fn setuid(t: &mut Thread, a: &Args) -> Answer {
@@ -173,11 +180,9 @@ fn set_file_system(t: &mut Thread, kind: Kind, nr: i64, a: &Args) -> Answer {
     let Some(ids) = &mut t.ids else { return Ok(t.pass(nr, *a)) };
     let mighty = ids.uid[EFFECTIVE] == 0;
     let own = four(ids, kind);
-    let (old, new) = (own[FILE_SYSTEM], a[0] as u32);
-    if mighty || own.contains(&new) {
-        own[FILE_SYSTEM] = new;
-    }
-    Ok(old as i64)
+    let old = *own;
+    *own = set_last(old, mighty, a[0] as u32);
+    Ok(old[FILE_SYSTEM] as i64)
 }
 
 pub(crate) fn setfsuid(t: &mut Thread, a: &Args) -> Answer {
@@ -241,14 +246,23 @@ mod tests {
 
     #[test]
     fn root_may_become_anybody_and_others_only_who_they_were() {
-        assert_eq!(set_one([0; 4], true, 7), Some([7; 4]));
-        assert_eq!(set_one([7; 4], false, 0), None);
-        assert_eq!(set_three([0; 4], true, [KEEP, 7, KEEP]), Some([0, 7, 0, 7]));
+        let refused = Err(Errno(libc::EPERM));
+        assert_eq!(set_one([0; 4], true, 7), Ok([7; 4]));
+        assert_eq!(set_one([7; 4], false, 0), refused);
+        assert_eq!(set_three([0; 4], true, [KEEP, 7, KEEP]), Ok([0, 7, 0, 7]));
         // ... and back, since the real id is root's.
-        assert_eq!(set_three([0, 7, 0, 7], false, [KEEP, 0, KEEP]), Some([0; 4]));
-        assert_eq!(set_two([0; 4], true, 5, 6), Some([5, 6, 6, 6]));
-        assert_eq!(set_two([5, 6, 6, 6], false, 6, 5), Some([6, 5, 5, 5]));
-        assert_eq!(set_two([5; 4], false, KEEP, 6), None);
+        assert_eq!(set_three([0, 7, 0, 7], false, [KEEP, 0, KEEP]), Ok([0; 4]));
+        assert_eq!(set_two([0; 4], true, 5, 6), Ok([5, 6, 6, 6]));
+        assert_eq!(set_two([5, 6, 6, 6], false, 6, 5), Ok([6, 5, 5, 5]));
+        assert_eq!(set_two([5; 4], false, KEEP, 6), refused);
+        assert_eq!(set_last([5, 6, 7, 6], false, 7), [5, 6, 7, 7]);
+        assert_eq!(set_last([5, 6, 7, 6], false, 0), [5, 6, 7, 6]);
+    }
+
+    #[test]
+    fn nobody_has_the_id_that_means_none() {
+        assert_eq!(set_one([0; 4], true, KEEP), Err(Errno(libc::EINVAL)));
+        assert_eq!(set_last([0; 4], true, KEEP), [0; 4]);
     }
 
     #[test]

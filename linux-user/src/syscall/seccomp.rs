@@ -87,8 +87,8 @@ pub(crate) fn intercept(t: &mut Thread, nr: u32, args: &Args) -> Option<Option<E
             let info = SigInfo::filtered(pc, nr, seccomp::ARCH, datum);
             Some(t.force(&info, FaultRecord::default()))
         }
-        // The last thread takes the process with it.
-        Verdict::KillThread if Arc::strong_count(&t.process) > 1 => Some(Some(Ended::Thread(libc::SIGSYS))),
+        // The last thread takes the process with it. All threads of a process, and nobody else, share the actions.
+        Verdict::KillThread if Arc::strong_count(&t.actions) > 1 => Some(Some(Ended::Thread(libc::SIGSYS))),
         Verdict::KillThread => Some(Some(Ended::Process(ExitStatus::Signaled(libc::SIGSYS)))),
         Verdict::KillProcess(signal) => Some(Some(Ended::Process(ExitStatus::Signaled(signal)))),
     }

@@ -3,13 +3,13 @@
 //! before the guest can look.
 //!
 //! What would let the kernel take requests behind our back is refused, and libraries do without: a polling thread
-//! of the kernel's (`IORING_SETUP_SQPOLL`), and rings by index.
+//! of the kernel's (`IORING_SETUP_SQPOLL`), rings by index, rings that move, and flags that are newer than this.
 
 use std::collections::BTreeMap;
 
 use jib_ir::ty::Size;
 
-use super::file::swap_open_flags;
+use super::file::{open_how_in, swap_open_flags};
 use super::{Answer, Args, copy_in, copy_out, wait, word_in};
 use crate::host::{self, Errno, try_call};
 use crate::mem;
@@ -24,10 +24,13 @@ const SQPOLL: u32 = 1 << 1;
 const SQE128: u32 = 1 << 10;
 const NO_MMAP: u32 = 1 << 14;
 const NO_SQARRAY: u32 = 1 << 16;
+/// Those under which requests lie as they are looked for here: up to `IORING_SETUP_CQE_MIXED`.
+const SETUP_KNOWN: u32 = (1 << 19) - 1;
 // Flags of `io_uring_enter`.
 const GETEVENTS: u64 = 1;
 const EXT_ARG: u64 = 1 << 3;
-const REGISTERED_RING: u64 = 1 << 4;
+/// Those that are known: not a ring by its index, not a region of arguments; up to `IORING_ENTER_NO_IOWAIT`.
+const ENTER_KNOWN: u64 = 0xff & !(1 << 4 | 1 << 6);
 /// Where the requests are mapped, as an offset of the ring's file.
 const OFF_SQES: u64 = 0x1000_0000;
 
@@ -105,7 +108,7 @@ pub(crate) fn forget(rings: &mut Rings, fds: std::ops::RangeInclusive<i32>) {
 pub(crate) fn setup(t: &mut Thread, a: &Args) -> Answer {
     let mut params: [u8; 120] = copy_in(a[1])?;
     let flags = u32::from_le_bytes(std::array::from_fn(|i| params[8 + i]));
-    if flags & (SQPOLL | NO_MMAP) != 0 {
+    if flags & (SQPOLL | NO_MMAP | !SETUP_KNOWN) != 0 {
         return Err(Errno(libc::EINVAL));
     }
     let result = t.pass(SETUP, [a[0], params.as_mut_ptr() as u64, 0, 0, 0, 0]);
@@ -145,6 +148,7 @@ const EPOLL_WAIT: u8 = 59;
 const NO_OPCODE: u64 = 255;
 const ADDR2: u64 = 8;
 const ADDR: u64 = 16;
+const LEN: u64 = 24;
 const FLAGS: u64 = 28;
 
 impl Rewritten {
@@ -169,12 +173,13 @@ impl Rewritten {
         match opcode as u8 {
             OPENAT => self.change(Size::B4, request + FLAGS, swap_open_flags),
             OPENAT2 => {
-                // A bad address is for the kernel to find.
-                let how = word_in(request + ADDR2).and_then(copy_in::<24>);
-                if let Ok(mut how) = how {
-                    let flags = u64::from_le_bytes(std::array::from_fn(|i| how[i]));
-                    how[..8].copy_from_slice(&swap_open_flags(flags).to_le_bytes());
-                    self.lead(request + ADDR2, how);
+                let len = mem::load(Size::B4, request + LEN).unwrap_or(0) as u64;
+                match word_in(request + ADDR2).and_then(|how| open_how_in(how, len)) {
+                    Ok(how) => self.lead(request + ADDR2, how),
+                    // What is newer than this is unknown here.
+                    Err(Errno(libc::E2BIG)) => self.change(Size::B1, request, |_| NO_OPCODE),
+                    // A bad address is for the kernel to find.
+                    Err(_) => {}
                 }
             }
             EPOLL_CTL => {
@@ -199,7 +204,7 @@ impl Rewritten {
 }
 
 pub(crate) fn enter(t: &mut Thread, a: &Args) -> Answer {
-    if a[3] & REGISTERED_RING != 0 {
+    if a[3] as u32 as u64 & !ENTER_KNOWN != 0 {
         return Err(Errno(libc::EINVAL));
     }
     let ring = t.process.lock().rings.get(&(a[0] as i32)).copied();
@@ -213,7 +218,8 @@ pub(crate) fn enter(t: &mut Thread, a: &Args) -> Answer {
         // Without waiting: what the kernel has taken must be put back at once, as the guest may fill it again.
         submitted = host::call(ENTER, &[a[0], a[1], 0, a[3] & !(GETEVENTS | EXT_ARG), 0, 8]);
         rewritten.restore();
-        if submitted < 0 || a[3] & GETEVENTS == 0 {
+        // As in the kernel: who could not submit everything does not wait for what was left.
+        if submitted != a[1] as u32 as i64 || a[3] & GETEVENTS == 0 {
             return Ok(submitted);
         }
         args[1] = 0;
@@ -230,9 +236,12 @@ pub(crate) fn enter(t: &mut Thread, a: &Args) -> Answer {
 pub(crate) fn register(t: &mut Thread, a: &Args) -> Answer {
     const RING_FDS: u32 = 20;
     const UNREGISTER_RING_FDS: u32 = 21;
+    const RESIZE_RINGS: u32 = 33;
+    const MEM_REGION: u32 = 34;
     const USE_REGISTERED_RING: u32 = 1 << 31;
     let opcode = a[1] as u32;
-    if matches!(opcode, RING_FDS | UNREGISTER_RING_FDS) || opcode & USE_REGISTERED_RING != 0 {
+    let refused = matches!(opcode, RING_FDS | UNREGISTER_RING_FDS | RESIZE_RINGS | MEM_REGION);
+    if refused || opcode & USE_REGISTERED_RING != 0 {
         return Err(Errno(libc::EINVAL));
     }
     Ok(t.pass(REGISTER, *a))

@@ -40,6 +40,19 @@ static void *other(void *arg) {
     return NULL;
 }
 
+static void *until(void *go) {
+    while (!__atomic_load_n((int *)go, __ATOMIC_ACQUIRE)) usleep(1000);
+    return NULL;
+}
+
+static void *killed(void *arg) {
+    struct sock_filter kill[] = { NR, ON(SYS_getpid, SECCOMP_RET_KILL_THREAD), ELSE(SECCOMP_RET_ALLOW) };
+    install(kill, 4, 0);
+    syscall(SYS_getpid);
+    syscall(SYS_exit_group, 1);
+    return NULL;
+}
+
 static void died(const char *what, pid_t pid) {
     int s;
     waitpid(pid, &s, 0);
@@ -80,6 +93,22 @@ int main(int argc, char **argv) {
         syscall(SYS_exit, 3);
     }
     died("strict, broken", pid);
+    /* The only thread of a child takes the child with it, however many its parent has; one of two does not. */
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    pthread_t idle;
+    int go = 0;
+    pthread_create(&idle, NULL, until, &go);
+    if ((pid = fork()) == 0) killed(NULL);
+    died("kill the thread", pid);
+    if ((pid = fork()) == 0) {
+        pthread_t one;
+        pthread_create(&one, NULL, killed, NULL);
+        pthread_join(one, NULL);
+        syscall(SYS_exit_group, 4);
+    }
+    died("kill one of two", pid);
+    __atomic_store_n(&go, 1, __ATOMIC_RELEASE);
+    pthread_join(idle, NULL);
 
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     printf("no return: %d %s\n", install(bad, 1, 0), strerror(errno));

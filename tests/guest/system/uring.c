@@ -97,6 +97,30 @@ int main(void) {
     }
     printf("wrong: %d\n", wrong);
 
+    /* What stops at its first wrong request does not wait for the others: here it would wait forever. */
+    s = next(IORING_OP_OPENAT);
+    s->fd = AT_FDCWD, s->addr = (unsigned long)path, s->open_flags = O_RDONLY | O_DIRECTORY;
+    next(200);
+    next(IORING_OP_NOP);
+    int some = syscall(SYS_io_uring_enter, fd, 3, 3, IORING_ENTER_GETEVENTS, NULL, 8);
+    int rest = syscall(SYS_io_uring_enter, fd, 1, 3, IORING_ENTER_GETEVENTS, NULL, 8);
+    int sum = result() + result() + result();
+    printf("stopped after %d, then %d: %d\n", some, rest, sum == -ENOTDIR - EINVAL);
+
+    /* What moves the rings, or is newer than all this, is not there. */
+    struct io_uring_params more = { .sq_entries = 8, .cq_entries = 16 }, newer = { .flags = 1u << 30 };
+    int moved = syscall(SYS_io_uring_register, fd, 33, &more, 1);
+    printf("moved: %d %s", moved, strerror(errno));
+    int flagged = syscall(SYS_io_uring_setup, 4, &newer);
+    printf(", newer: %d %s", flagged, strerror(errno));
+    int by_index = syscall(SYS_io_uring_enter, fd, 0, 0, 1 << 6, NULL, 0);
+    printf(", by region: %d %s\n", by_index, strerror(errno));
+    struct { struct open_how known; unsigned long new; } longer = { how, 0 };
+    s = next(IORING_OP_OPENAT2);
+    s->fd = folder, s->addr = (unsigned long)"link", s->len = sizeof longer, s->addr2 = (unsigned long)&longer;
+    submit(1);
+    printf("a newer openat2: %s\n", strerror(-result()));
+
     int epoll = epoll_create1(0), pipes[2];
     if (pipe(pipes)) return 1;
     struct epoll_event event = { EPOLLIN, { .u64 = 0x123456789abcdef0 } }, out = { 0 };
