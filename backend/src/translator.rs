@@ -308,10 +308,10 @@ impl<G: Guest> Translator<G> {
     /// Lifts, optimises, compiles and publishes the region at `at`; `cache` gives access to the cache.
     fn compile(&self, compiler: &mut Compiler, at: At, cache: impl Fn(&mut dyn FnMut(&mut Cache))) {
         let start = crate::entry::thread_nanos();
-        let mut lift = None;
-        cache(&mut |c| lift = Some(c.begin_lift()));
-        let Some(lift) = lift else { return };
-        let mut made = self.optimized(at).ok().and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
+        let mut begun = None;
+        cache(&mut |c| begun = Some((c.begin_lift(), c.words_run(at))));
+        let Some((lift, run)) = begun else { return };
+        let mut made = self.optimized(at, &run).ok().and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
         let mut published = None;
         cache(&mut |c| match made.take() {
             Some((code, region)) => {
@@ -358,18 +358,17 @@ impl<G: Guest> Translator<G> {
         }
     }
 
-    /// The region at `at` as it is compiled.
-    fn optimized(&self, at: At) -> Result<Region, Fault> {
-        let mut region = self.lift_region(at)?;
+    /// The region at `at` as it is compiled, when of its page the words `run` have run.
+    fn optimized(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
+        let mut region = self.lift_region(at, run)?;
         jib_ir::passes::run(&mut region);
         Ok(region)
     }
 
-    fn lift_region(&self, at: At) -> Result<Region, Fault> {
+    fn lift_region(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
         // Most code of a system runs a few times or never: a region is made of what has run.
-        let run = self.with_cache(|c| c.words_run(at));
-        self.lift(at, limit, &run)
+        self.lift(at, limit, run)
     }
 
     /// Lifts, of a page no other words than `words`; the region's code ranges are such as [`Translator::invalidate`] takes.
@@ -446,25 +445,25 @@ impl<G: Guest> Translator<G> {
 
     /// Text of the translation at `key`.
     pub fn emit(&self, key: Key, what: Emit) -> Result<String, Error> {
-        let key = At { key, page: 0 };
+        let at = At { key, page: 0 };
+        let run = self.with_cache(|c| c.words_run(at));
+        let optimized = || self.optimized(at, &run).map_err(Error::Fetch);
         match what {
-            Emit::Ir => Ok(region_text(&self.lift_region(key).map_err(Error::Fetch)?)),
-            Emit::Opt => Ok(region_text(&self.optimized(key).map_err(Error::Fetch)?)),
+            Emit::Ir => Ok(region_text(&self.lift_region(at, &run).map_err(Error::Fetch)?)),
+            Emit::Opt => Ok(region_text(&optimized()?)),
             Emit::Quick => {
-                let mut region = self.lift(key, Limit::BLOCK, &ALL_WORDS).map_err(Error::Fetch)?;
+                let mut region = self.lift(at, Limit::BLOCK, &ALL_WORDS).map_err(Error::Fetch)?;
                 jib_ir::passes::run(&mut region);
                 cut_loops(&mut region);
                 let compiler = QuickCompiler::new(self.guest.helpers(), self.options.memory);
                 match compiler.and_then(|mut c| c.compile(&region, self.stub)) {
                     Some(code) => crate::dump::disassemble(&code.bytes, &code.faults),
-                    None => Ok("not translated by the quick tier
-"
-                    .into()),
+                    None => Ok("not translated by the quick tier\n".into()),
                 }
             }
-            Emit::Clif => Ok(self.another_compiler()?.clif(&self.optimized(key).map_err(Error::Fetch)?)),
+            Emit::Clif => Ok(self.another_compiler()?.clif(&optimized()?)),
             Emit::Asm => {
-                let region = self.optimized(key).map_err(Error::Fetch)?;
+                let region = optimized()?;
                 let code = self.another_compiler()?.compile(&region, self.stub)?;
                 crate::dump::disassemble(&code.bytes, &code.faults)
             }
