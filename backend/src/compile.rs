@@ -15,11 +15,14 @@ use crate::abi::HostFeatures;
 use crate::code_memory::FaultTable;
 use crate::lower::{self, Env};
 use crate::options::{Error, Memory, Options};
+use crate::reloc::Reloc;
 
 /// Compiled code and what it leans on, all of which must live as long as the code.
 pub(crate) struct Code {
     /// Position-independent but for absolute addresses outside.
     pub(crate) bytes: Vec<u8>,
+    /// Those addresses.
+    pub(crate) relocs: Vec<Reloc>,
     /// Where faults go back to.
     pub(crate) faults: Box<FaultTable>,
     /// One link cell per direct exit.
@@ -27,7 +30,7 @@ pub(crate) struct Code {
     /// Guest instructions executed, see [`Options::count`].
     pub(crate) executed: Box<AtomicU64>,
     /// Ops that the code passes to the evaluator.
-    #[expect(dead_code, clippy::vec_box, reason = "only the code itself reads them, at fixed addresses")]
+    #[expect(clippy::vec_box, reason = "the code reads them at fixed addresses")]
     pub(crate) ops: Vec<Box<Op>>,
 }
 
@@ -61,40 +64,40 @@ impl Compiler {
     pub(crate) fn compile(&mut self, region: &Region, stub: u64) -> Result<Code, Error> {
         let cells: Box<[AtomicU64]> = (0..lower::count_cells(region)).map(|_| AtomicU64::new(stub)).collect();
         let executed = Box::<AtomicU64>::default();
-        let lowered = self.lower(region, &cells, &executed);
+        let lowered = self.lower(region);
         let compiled =
             self.ctx.compile(&*self.isa, &mut ControlPlane::default()).map_err(|e| codegen(region, &e.inner))?;
-        if !compiled.buffer.relocs().is_empty() {
-            return Err(Error::Codegen(format!("region {:#x} wants relocations", region.key.pc)));
-        }
+        let relocs = compiled.buffer.relocs().iter().map(|r| lowered.reloc(r));
+        let relocs: Option<Vec<_>> = relocs.collect();
+        let relocs =
+            relocs.ok_or_else(|| Error::Codegen(format!("region {:#x}: unknown relocation", region.key.pc)))?;
         let mut faults = FaultTable::default();
         for l in compiled.buffer.get_srclocs_sorted().iter().filter(|l| !l.loc.is_default()) {
             let (pc, flags) = lowered.checkpoints[l.loc.bits() as usize - 1];
             faults.points.push((l.start, pc));
             faults.recipes.push(flags);
         }
-        let code = Code {
+        let mut code = Code {
             bytes: compiled.code_buffer().to_vec(),
+            relocs,
             faults: Box::new(faults),
             cells,
             executed,
             ops: lowered.ops,
         };
+        code.relocate();
         Ok(code)
     }
 
     /// The CLIF of `region`, for reading.
     pub(crate) fn clif(&mut self, region: &Region) -> String {
-        let cells: Box<[AtomicU64]> = (0..lower::count_cells(region)).map(|_| AtomicU64::new(0)).collect();
-        self.lower(region, &cells, &AtomicU64::new(0));
+        self.lower(region);
         self.ctx.func.display().to_string()
     }
 
-    fn lower(&mut self, region: &Region, cells: &[AtomicU64], executed: &AtomicU64) -> lower::Lowered {
+    fn lower(&mut self, region: &Region) -> lower::Lowered {
         self.ctx.clear();
-        let executed = self.count.then_some(executed.as_ptr() as usize);
-        let cells = cells.as_ptr() as usize;
-        let env = Env { host: &self.host, cells, executed, helpers: self.helpers, table: self.table };
+        let env = Env { host: &self.host, count: self.count, helpers: self.helpers, table: self.table };
         let frontend = self.isa.frontend_config();
         lower::lower(region, &env, &mut self.ctx.func, &mut self.builder, frontend)
     }

@@ -31,6 +31,7 @@ mod options;
 mod perf;
 mod quick;
 mod recipe;
+mod reloc;
 mod thunk;
 pub mod tlb;
 mod translator;

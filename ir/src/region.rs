@@ -6,7 +6,7 @@ use crate::op::{Effect, Op};
 use crate::state::slot;
 
 /// The index of the op that defines a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Val(pub u32);
 
 impl Val {
@@ -19,7 +19,7 @@ impl Val {
 }
 
 /// The index of a block in its region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct BlockId(pub u32);
 
 impl BlockId {

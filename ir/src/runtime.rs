@@ -61,7 +61,7 @@ pub enum Exit {
 }
 
 /// The hint that ends a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Wait {
     /// WFI
     Interrupt,
@@ -88,7 +88,7 @@ pub struct Location {
 }
 
 /// Read-modify-write operation on memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum RmwOp {
     /// old + v
     Add,

@@ -9,7 +9,7 @@ pub const STATE_WORDS: usize = 384;
 ///
 /// An `I64` takes one word, an `I32` the low half of one (the upper half is then unspecified and
 /// must not be read), a `V128` two words (16-byte aligned), `Flags` three (see [`State::nzcv`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Slot(pub u16);
 
 impl Slot {
@@ -61,7 +61,7 @@ pub mod slot {
 }
 
 /// How the three words of the flags slot are to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[repr(u64)]
 pub enum FlagsKind {
     /// `a` holds NZCV in bits 31:28.

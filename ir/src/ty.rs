@@ -3,7 +3,7 @@
 use crate::softfloat::Fmt;
 
 /// The type of an IR value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Ty {
     /// A truth value.
     Bool,
@@ -29,7 +29,7 @@ impl Ty {
 }
 
 /// The width of one vector lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Lane {
     /// 8 bits.
     B,
@@ -100,7 +100,7 @@ pub const fn lane_of(fmt: Fmt) -> Lane {
 }
 
 /// The size of a memory access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Size {
     /// 1 byte.
     B1,
@@ -128,7 +128,7 @@ impl Size {
 }
 
 /// How many lanes of a vector an FP op computes; the lanes above become zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Shape {
     /// Lane 0 alone.
     Scalar,
@@ -154,7 +154,7 @@ impl Shape {
 }
 
 /// Integer comparison of two values of one type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Cc {
     /// Equal.
     Eq,
@@ -171,7 +171,7 @@ pub enum Cc {
 }
 
 /// A condition on the flags, in the order of the four-bit condition field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Cond {
     /// Z
     Eq,

@@ -7,6 +7,7 @@ use jib_ir::state::slot;
 
 use super::{Lowerer, Repr};
 use crate::abi;
+use crate::reloc::Target;
 
 impl Lowerer<'_, '_> {
     /// `Op::Call`: the helper sees all state in memory and may change any of it.
@@ -15,7 +16,7 @@ impl Lowerer<'_, '_> {
         let pc = self.const64(self.pc);
         self.store_state(pc, slot::PC.offset());
         let row: *const jib_ir::runtime::Helper = &self.env.helpers[helper as usize];
-        let mut values = [self.const64(row as usize as u64); 5];
+        let mut values = [self.address(Target::program(row.addr())); 5];
         for (to, v) in values[1..].iter_mut().zip(args) {
             *to = if v == Val::NONE { self.const64(0) } else { self.int(v) };
         }
@@ -26,7 +27,7 @@ impl Lowerer<'_, '_> {
 
     /// Calls a thunk that gives a value and whether to leave with [`abi::EXIT_HELPER`].
     pub(super) fn call_may_exit(&mut self, thunk: usize, args: &[Value; 5]) -> Value {
-        let target = self.const64(thunk as u64);
+        let target = self.address(Target::program(thunk));
         let [a, b, c, d, e] = *args;
         let call = self.b.ins().call_indirect(self.sigs.helper, target, &[self.st, a, b, c, d, e]);
         let (value, failed) = (self.b.inst_results(call)[0], self.b.inst_results(call)[1]);
@@ -44,13 +45,13 @@ impl Lowerer<'_, '_> {
 
     /// Calls a thunk of the state alone.
     pub(super) fn call_state_only(&mut self, thunk: usize) {
-        let target = self.const64(thunk as u64);
+        let target = self.address(Target::program(thunk));
         self.b.ins().call_indirect(self.sigs.state_only, target, &[self.st]);
     }
 
     /// Calls a thunk of three words that cannot fail; its value.
     pub(super) fn call_plain(&mut self, thunk: usize, args: &[Value; 3]) -> Value {
-        let target = self.const64(thunk as u64);
+        let target = self.address(Target::program(thunk));
         let zero = self.const64(0);
         let [a, b, c] = *args;
         let call = self.b.ins().call_indirect(self.sigs.helper, target, &[a, b, c, zero, zero, zero]);
@@ -59,7 +60,7 @@ impl Lowerer<'_, '_> {
 
     /// Calls a thunk of vectors.
     pub(super) fn call_vector(&mut self, thunk: usize, args: &[Value]) -> Value {
-        let target = self.const64(thunk as u64);
+        let target = self.address(Target::program(thunk));
         let sig = self.sigs.vector[args.len() - 1];
         let call = self.b.ins().call_indirect(sig, target, args);
         self.b.inst_results(call)[0]
@@ -129,11 +130,10 @@ impl Lowerer<'_, '_> {
 
     /// Calls the evaluator for `op`, whose operands are numbered by their place in the scratch words.
     pub(super) fn evaluate_stored(&mut self, op: Op) {
-        let boxed = Box::new(op);
-        let address: *const Op = &*boxed;
-        self.out.ops.push(boxed);
-        let op = self.const64(address as usize as u64);
-        let target = self.const64(abi::evaluate_preserving() as u64);
+        let number = self.out.ops.len() as u32;
+        self.out.ops.push(Box::new(op));
+        let op = self.address(Target::Op(number));
+        let target = self.address(Target::program(abi::evaluate_preserving()));
         self.b.ins().call_indirect(self.sigs.preserve, target, &[self.st, op]);
     }
 

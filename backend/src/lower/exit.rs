@@ -9,6 +9,7 @@ use jib_ir::state::slot;
 use super::Lowerer;
 use crate::abi::{self, Tag};
 use crate::cache::PAGE;
+use crate::reloc::Target;
 
 impl Lowerer<'_, '_> {
     pub(super) fn end_op(&mut self, op: Op) {
@@ -39,7 +40,7 @@ impl Lowerer<'_, '_> {
             Op::Exit { pc, kind } => {
                 self.flush(true);
                 let at = self.const64(pc);
-                let cell = self.env.cells + self.exits * abi::CELL_BYTES;
+                let cell = Target::Cells((self.exits * abi::CELL_BYTES) as u32);
                 self.exits += 1;
                 if kind == ExitKind::Sync || mode_may_change(self.region, &self.region.blocks[self.block]) {
                     self.store_state(at, slot::PC.offset());
@@ -116,8 +117,8 @@ impl Lowerer<'_, '_> {
     }
 
     /// Goes on through the link cell at `cell`, which holds the target's code or the stub that looks for it.
-    fn link(&mut self, pc: Value, cell: usize) {
-        let cell = self.const64(cell as u64);
+    fn link(&mut self, pc: Value, cell: Target) {
+        let cell = self.address(cell);
         let flags = MemFlagsData::trusted().with_alias_region(Some(self.regions.link));
         let code = self.b.ins().load(types::I64, flags, cell, 0);
         self.b.ins().return_call_indirect(self.sigs.region, code, &[self.st, pc, cell]);

@@ -6,6 +6,7 @@ use jib_ir::op::{BinOp, Op, UnOp};
 use jib_ir::ty::{Cc, Size, Ty};
 
 use super::{Lowerer, Repr, clif};
+use crate::reloc::Target;
 
 impl Lowerer<'_, '_> {
     pub(super) fn int_op(&mut self, op: Op) -> Value {
@@ -226,7 +227,7 @@ impl Lowerer<'_, '_> {
         let thunk = crate::thunk::crc32(self.env.host, c, size);
         let acc = self.b.ins().uextend(types::I64, acc);
         let sig = self.sigs.crc;
-        let target = self.const64(thunk as u64);
+        let target = self.address(Target::program(thunk));
         let call = self.b.ins().call_indirect(sig, target, &[acc, v]);
         let r = self.b.inst_results(call)[0];
         self.b.ins().ireduce(types::I32, r)

@@ -4,6 +4,7 @@
 //! chapter of ops. The function's signature is `(state, guest pc, link) -> exit code` in the `Tail` convention; the
 //! guest pc selects the entry, the link is only for the stub that catches unlinked exits.
 
+mod address;
 mod aes;
 mod call;
 mod dead_flags;
@@ -39,6 +40,7 @@ use jib_ir::state::slot;
 use jib_ir::ty::Ty;
 
 use crate::abi::{self, HostFeatures};
+use crate::reloc::Target;
 use flags::Flags;
 use plan::Plan;
 use state::SlotState;
@@ -47,12 +49,10 @@ use state::SlotState;
 pub(crate) struct Env<'a> {
     /// What the host can do.
     pub(crate) host: &'a HostFeatures,
-    /// Address of the region's first link cell; one follows per direct exit.
-    pub(crate) cells: usize,
     /// Guest addresses are looked up in the table of [`crate::tlb`].
     pub(crate) table: bool,
-    /// Address of the region's counter of guest instructions, if they are to be counted.
-    pub(crate) executed: Option<usize>,
+    /// Guest instructions are to be counted.
+    pub(crate) count: bool,
     /// The frontend's helpers.
     pub(crate) helpers: &'static [jib_ir::runtime::Helper],
 }
@@ -65,6 +65,8 @@ pub(crate) struct Lowered {
     /// Ops that compiled code passes by address to the evaluator.
     #[expect(clippy::vec_box, reason = "compiled code holds their addresses")]
     pub(crate) ops: Vec<Box<Op>>,
+    /// What symbols stand for.
+    symbols: Vec<Target>,
 }
 
 /// What a value of the IR has become.
@@ -323,8 +325,11 @@ impl<'a, 'b> Lowerer<'a, 'b> {
 
     /// Adds a block's instructions to the region's counter.
     fn count(&mut self, block: usize) {
-        let (Some(counter), insns @ 1..) = (self.env.executed, self.region.blocks[block].insns) else { return };
-        let counter = self.const64(counter as u64);
+        let insns @ 1.. = self.region.blocks[block].insns else { return };
+        if !self.env.count {
+            return;
+        }
+        let counter = self.address(Target::Executed);
         let flags = MemFlagsData::trusted().with_alias_region(Some(self.regions.link));
         let old = self.b.ins().load(types::I64, flags, counter, 0);
         let new = self.b.ins().iadd_imm_s(old, i64::from(insns));

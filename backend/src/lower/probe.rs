@@ -11,6 +11,7 @@ use jib_ir::ty::Size;
 
 use super::Lowerer;
 use super::memory::Place;
+use crate::reloc::Target;
 use crate::{abi, tlb};
 
 /// The guest pages that one tag stands for.
@@ -156,7 +157,7 @@ impl Lowerer<'_, '_> {
     /// Asks the runtime for the access, which begins at `first`; goes `on` with what it gives, or leaves.
     fn miss(&mut self, w: &Wanted, first: Value, on: Block) {
         let info = self.const64(abi::encode_access(w.write, w.end - w.start, w.unprivileged));
-        let target = self.const64(abi::tlb_miss_preserving() as u64);
+        let target = self.address(Target::program(abi::tlb_miss_preserving()));
         self.b.ins().call_indirect(self.sigs.miss, target, &[self.st, first, info]);
         let found = self.load_state(types::I64, abi::TLB_FOUND);
         let (refused, given) = (self.b.create_block(), self.b.create_block());

@@ -10,6 +10,7 @@ use jib_ir::ty::Lane;
 
 use super::vector::lanes_of;
 use super::{Lowerer, Repr};
+use crate::reloc::Target;
 use crate::thunk::Saturating;
 
 /// FPSR.QC.
@@ -42,7 +43,7 @@ impl Lowerer<'_, '_> {
             (Saturating::One(f), Op::VSatNarrow { a, .. }) => (0, f, [Some(self.vec(a)), None]),
             _ => return self.evaluate(row),
         };
-        let target = self.const64(address as u64);
+        let target = self.address(Target::program(address));
         let args: Vec<Value> = std::iter::once(fpsr).chain(args.into_iter().flatten()).collect();
         let call = self.b.ins().call_indirect(self.sigs.saturate[sig], target, &args);
         Repr::Vec(self.b.inst_results(call)[0])

@@ -5,6 +5,8 @@ use cranelift_assembler_x64::{
     TrapCode,
 };
 
+use crate::reloc::{Reloc, Target};
+
 /// A host register by its hardware number, of either class.
 pub(super) type Reg = u8;
 
@@ -174,6 +176,8 @@ pub(super) struct Asm {
     labels: Vec<u32>,
     /// Offsets of 32-bit displacements, and the label each wants.
     fixups: Vec<(u32, Label)>,
+    /// Absolute addresses.
+    pub(super) relocs: Vec<Reloc>,
 }
 
 impl Asm {
@@ -182,6 +186,7 @@ impl Asm {
         self.sink.0.clear();
         self.labels.clear();
         self.fixups.clear();
+        self.relocs.clear();
     }
 
     /// Number of bytes so far.
@@ -410,9 +415,15 @@ impl Asm {
         }
     }
 
+    /// `dst` = the address of `to`, which [`Code::relocate`](crate::compile::Code) fills in.
+    pub(super) fn address(&mut self, dst: Reg, to: Target) {
+        i!(self, movabsq_oi, dst, u64::MAX);
+        self.relocs.push(Reloc { at: self.offset() - 8, to });
+    }
+
     /// Calls the function at a fixed address, through RAX.
     pub(super) fn call(&mut self, target: usize) {
-        self.mov_imm(RAX, target as u64);
+        self.address(RAX, Target::program(target));
         self.call_reg(RAX);
     }
 

@@ -11,6 +11,7 @@ use super::asm::{Alu, Cc, Mem, RAX, RBP, RCX, RDI, RDX, RSI, i};
 use super::regs::state;
 use super::{BIAS, Cold, Quick, TooHard};
 use crate::abi;
+use crate::reloc::Target;
 
 impl Quick<'_> {
     /// `Op::Call`: the helper sees all state in memory and may change any of it.
@@ -32,7 +33,7 @@ impl Quick<'_> {
         self.asm.store(Self::pc_place(), RAX);
         self.before_call(true, false)?;
         let row: *const Helper = &self.helpers[helper as usize];
-        self.asm.mov_imm(RSI, row as u64);
+        self.asm.address(RSI, Target::program(row.addr()));
         for (n, r) in [RDX, RCX, 8, 9].into_iter().enumerate() {
             self.asm.load(r, state(at + 8 * n as i32));
         }
@@ -73,7 +74,7 @@ impl Quick<'_> {
 
     /// Calls the stub that resolves the flag words at RAX; changes RCX and RDX.
     pub(super) fn call_flags_stub(&mut self) {
-        self.asm.mov_imm(RCX, abi::flags_stub() as u64);
+        self.asm.address(RCX, Target::program(abi::flags_stub()));
         self.asm.call_reg(RCX);
     }
 
@@ -110,10 +111,8 @@ impl Quick<'_> {
 
     /// Calls the evaluator for `op`, whose operands are numbered by their place in the scratch words.
     pub(super) fn evaluate_stored(&mut self, op: Op) {
-        let boxed = Box::new(op);
-        let address: *const Op = &*boxed;
-        self.ops.push(boxed);
-        self.asm.mov_imm(RSI, address as u64);
+        self.asm.address(RSI, Target::Op(self.ops.len() as u32));
+        self.ops.push(Box::new(op));
         self.asm.call(abi::evaluate_preserving());
     }
 

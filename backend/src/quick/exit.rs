@@ -11,9 +11,10 @@ use super::regs::state;
 use super::{Cold, Quick, TooHard};
 use crate::abi::{self, Tag};
 use crate::lower::stays_mapped;
+use crate::reloc::Target;
 
 /// Bytes of a link cell and its count-down.
-const CELL_BYTES: u64 = 2 * abi::CELL_BYTES as u64;
+const CELL_BYTES: u32 = 2 * abi::CELL_BYTES as u32;
 
 impl Quick<'_> {
     pub(super) fn end_op(&mut self, op: Op, labels: &[Label]) -> Result<(), TooHard> {
@@ -79,7 +80,7 @@ impl Quick<'_> {
         if backward {
             self.poll();
         }
-        self.asm.mov_imm(RDX, cell);
+        self.asm.address(RDX, cell);
         if backward || matches!(kind, ExitKind::Call { .. }) {
             self.count();
         }
@@ -101,10 +102,10 @@ impl Quick<'_> {
     }
 
     /// Goes on at the guest address in RSI, found in the thread's indirect table; a miss leaves to the run loop.
-    fn look_up(&mut self, cell: u64, kind: ExitKind) -> Result<(), TooHard> {
+    fn look_up(&mut self, cell: Target, kind: ExitKind) -> Result<(), TooHard> {
         self.poll();
         if kind != ExitKind::Ret {
-            self.asm.mov_imm(RDX, cell);
+            self.asm.address(RDX, cell);
             self.count();
         }
         self.asm.load(RAX, state(abi::TABLE));
@@ -129,9 +130,9 @@ impl Quick<'_> {
         Ok(())
     }
 
-    fn next_cell(&mut self) -> u64 {
+    fn next_cell(&mut self) -> Target {
         self.exits += 1;
-        self.cells + (self.exits - 1) * CELL_BYTES
+        Target::Cells((self.exits - 1) * CELL_BYTES)
     }
 
     /// Leaves for the pc in RSI if asked to.

@@ -10,6 +10,7 @@ use jib_ir::ty::{Size, Ty};
 use super::asm::{Alu, Cc, Label, Mem, RAX, RCX, RDX, RSI, Reg, Shift, i};
 use super::regs::{Loc, XTMP, state};
 use super::{Cold, Quick, TooHard};
+use crate::reloc::Target;
 use crate::{abi, tlb};
 
 impl Quick<'_> {
@@ -83,7 +84,7 @@ impl Quick<'_> {
     /// Asks the runtime for the host address of what missed the table; what it refuses is the interpreter's.
     pub(super) fn miss(&mut self, on: Label, info: u64, pc: u64) {
         self.asm.mov_imm(RDX, info);
-        self.asm.mov_imm(RCX, abi::tlb_miss_preserving() as u64);
+        self.asm.address(RCX, Target::program(abi::tlb_miss_preserving()));
         self.asm.call_reg(RCX);
         self.asm.load(RSI, state(abi::TLB_FOUND));
         self.asm.test(true, RSI, RSI);

@@ -77,10 +77,8 @@ struct Quick<'a> {
     #[expect(clippy::vec_box, reason = "the code holds their addresses")]
     ops: Vec<Box<Op>>,
     faults: Vec<(u32, u64)>,
-    /// Address of the first link cell.
-    cells: u64,
     /// Direct and indirect exits so far.
-    exits: u64,
+    exits: u32,
     /// The op being emitted.
     at: u32,
     /// First op of the block being emitted.
@@ -134,7 +132,6 @@ impl QuickCompiler {
             cold: &mut self.cold,
             ops: Vec::new(),
             faults: Vec::new(),
-            cells: cells.as_ptr() as u64,
             exits: 0,
             at: 0,
             block_start: 0,
@@ -144,13 +141,16 @@ impl QuickCompiler {
         quick.emit().ok()?;
         let (ops, points) = (quick.ops, quick.faults);
         let bytes = self.asm.finish().to_vec();
-        Some(Code {
+        let mut code = Code {
             bytes,
+            relocs: self.asm.relocs.clone(),
             faults: Box::new(FaultTable { points, recipes: Vec::new() }),
             cells,
             ops,
             executed: Box::default(),
-        })
+        };
+        code.relocate();
+        Some(code)
     }
 }
 

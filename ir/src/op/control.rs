@@ -3,7 +3,7 @@
 use crate::runtime::Wait;
 
 /// What a load or store asks for beyond what the host's TSO gives for free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Order {
     /// Plain.
     Plain,
@@ -15,7 +15,7 @@ pub enum Order {
 }
 
 /// What a memory barrier orders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Fence {
     /// Everything (DMB ISH and stronger).
     Full,
@@ -24,7 +24,7 @@ pub enum Fence {
 }
 
 /// Alignment that an access demands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Align {
     /// Natural: a multiple of the size.
     Natural,
@@ -33,7 +33,7 @@ pub enum Align {
 }
 
 /// How control leaves a region: a hint for prediction, but for `Sync`; the meaning is always "go to the pc".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ExitKind {
     /// Jump or fall-through.
     Jump,
@@ -50,7 +50,7 @@ pub enum ExitKind {
 }
 
 /// An exit to the runtime, which acts on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Trap {
     /// Supervisor call.
     Svc(u16),

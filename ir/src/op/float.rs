@@ -3,7 +3,7 @@
 use crate::softfloat::Rounding;
 
 /// FP operations of two operands. FPCR applies; FPSR accumulates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum FBinOp {
     /// FADD
     Add,
@@ -32,7 +32,7 @@ pub enum FBinOp {
 }
 
 /// FP operations of one operand. FPCR applies; FPSR accumulates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum FUnOp {
     /// FSQRT
     Sqrt,
@@ -45,7 +45,7 @@ pub enum FUnOp {
 }
 
 /// Sign-bit operations: bitwise, no exceptions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum FSignOp {
     /// FNEG
     Neg,
@@ -54,7 +54,7 @@ pub enum FSignOp {
 }
 
 /// FP comparisons that give a lane mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum FMaskOp {
     /// FCMEQ
     Eq,
@@ -69,7 +69,7 @@ pub enum FMaskOp {
 }
 
 /// The rounding of an FP operation: fixed, or as FPCR.RMode says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Rm {
     /// FPCR.RMode.
     Fpcr,

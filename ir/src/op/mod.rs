@@ -103,7 +103,7 @@ not_args!(
 macro_rules! ops {
     ($( $(#[doc = $doc:literal])+ $name:ident { $($f:ident : $t:ty),* } -> $ty:expr, $eff:ident; )*) => {
         /// One operation. See the module documentation.
-        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         #[allow(missing_docs, reason = "fields are explained in each op's sentence")]
         pub enum Op { $( $(#[doc = $doc])+ $name { $($f: $t),* } ),* }
 

@@ -1,7 +1,7 @@
 //! Operations on integers and flags.
 
 /// Two-operand integer operations on `I32` or `I64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum BinOp {
     /// `a + b`, wrapping.
     Add,
@@ -36,7 +36,7 @@ pub enum BinOp {
 }
 
 /// One-operand integer operations on `I32` or `I64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum UnOp {
     /// `!a`.
     Not,
@@ -61,7 +61,7 @@ pub enum UnOp {
 }
 
 /// Which arithmetic a flag result comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum FlagOp {
     /// `a + b`.
     Add,

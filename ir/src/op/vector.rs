@@ -1,7 +1,7 @@
 //! Operations on vectors: integer lanes, and whole vectors for cryptography.
 
 /// Lane-wise operations of two vectors. All 128 bits are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum VBinOp {
     /// `a + b`, wrapping.
     Add,
@@ -81,7 +81,7 @@ pub enum VBinOp {
 }
 
 /// Lane-wise operations of one vector. All 128 bits are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum VUnOp {
     /// Absolute value, wrapping.
     Abs,
@@ -112,7 +112,7 @@ pub enum VUnOp {
 }
 
 /// Shifts of each lane by a constant. All 128 bits are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum VShiftOp {
     /// Left, count 0 to width - 1.
     Shl,
@@ -128,7 +128,7 @@ pub enum VShiftOp {
 
 /// Saturating lane-wise operations; any saturated lane sets FPSR.QC. All 128 bits are computed,
 /// so inactive lanes must be zeroed by the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum VSatOp {
     /// Signed `a + b`.
     SQAdd,
@@ -163,7 +163,7 @@ pub enum VSatOp {
 }
 
 /// Saturating shifts by a constant; saturation sets FPSR.QC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum VSatShiftOp {
     /// SQSHL (immediate).
     SQShl,
@@ -174,7 +174,7 @@ pub enum VSatShiftOp {
 }
 
 /// Narrowing from lanes of twice the width into the low 64 bits; the high 64 become zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum VSatNarrowOp {
     /// Signed to signed.
     SQXtn,
@@ -185,7 +185,7 @@ pub enum VSatNarrowOp {
 }
 
 /// Reductions across lanes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum VReduceOp {
     /// Sum, wrapping.
     Add,
@@ -204,7 +204,7 @@ pub enum VReduceOp {
 }
 
 /// Signedness of the two factors of a dot product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum DotSigns {
     /// Both signed.
     SS,
@@ -215,7 +215,7 @@ pub enum DotSigns {
 }
 
 /// Cryptographic operations on vectors, named after the A64 instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum CryptoOp {
     /// AESE: `a` state, `b` key.
     AesE,

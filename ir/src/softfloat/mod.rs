@@ -45,7 +45,7 @@ pub use fused::{mul_add, mul_add_h_to_s, recps, rsqrts};
 pub use integral::{round_int, round_int_n};
 
 /// A floating point format.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Fmt {
     /// Half precision: 5 exponent bits, 10 fraction bits.
     H,
@@ -68,7 +68,7 @@ impl Fmt {
 }
 
 /// How a result that does not fit is rounded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Rounding {
     /// To nearest, ties to even.
     TieEven,
