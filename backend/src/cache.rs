@@ -169,18 +169,52 @@ pub(crate) enum Tier {
     Optimized,
 }
 
+/// What a piece of code is a translation of.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) at: At,
+    /// Guest bytes it was made from.
+    pub(crate) ranges: Vec<Range<u64>>,
+    /// Guest addresses at which it may be entered.
+    pub(crate) entries: Vec<u64>,
+    /// Guest instructions.
+    pub(crate) insns: u32,
+}
+
+impl Subject {
+    /// That of code made from `region`, in physical page `page`.
+    pub(crate) fn of(region: &Region, page: u64) -> Subject {
+        Subject {
+            at: At { key: region.key, page },
+            ranges: region.code.clone(),
+            entries: region.entries.iter().map(|e| region.blocks[e.index()].pc).collect(),
+            insns: region.insns(),
+        }
+    }
+}
+
+/// A translation as the cache has it, to be kept.
+pub(crate) struct Made {
+    pub(crate) subject: Subject,
+    pub(crate) tier: Tier,
+    pub(crate) code: Code,
+}
+
 /// A compiled region.
 struct Compiled {
     tier: Tier,
-    key: Key,
-    /// Guest bytes it was made from.
-    ranges: Vec<Range<u64>>,
+    subject: Subject,
     /// Units that may point here.
     units: Vec<At>,
     /// Guest address of the page that the code lies in, as it was seen when compiled.
     virtual_page: u64,
     address: u64,
+    /// Its bytes are in the code memory only.
     code: Code,
+    /// Number of those bytes.
+    len: usize,
+    /// The store has it.
+    kept: bool,
     /// Cells of other regions that lead here: region id and cell number.
     incoming: Vec<(u64, usize)>,
 }
@@ -215,6 +249,8 @@ pub(crate) struct Cache {
     perf: Option<PerfMap>,
     /// No code may be added.
     closed: bool,
+    /// Translations will be asked for by [`Cache::take_unkept`].
+    keeping: bool,
     /// Counters.
     pub(crate) invalidated: u64,
     pub(crate) evicted: u64,
@@ -226,7 +262,7 @@ pub(crate) struct Cache {
 pub(crate) struct Lift(usize);
 
 impl Cache {
-    pub(crate) fn new(memory: CodeMemory, stub: u64, epoch: Arc<AtomicU64>, paged: bool) -> Cache {
+    pub(crate) fn new(memory: CodeMemory, stub: u64, epoch: Arc<AtomicU64>, paged: bool, keeping: bool) -> Cache {
         Cache {
             units: FxHashMap::default(),
             unit_pages: FxHashMap::default(),
@@ -246,6 +282,7 @@ impl Cache {
             wanted: Vec::new(),
             perf: None,
             closed: false,
+            keeping,
             invalidated: 0,
             evicted: 0,
             links: 0,
@@ -320,8 +357,7 @@ impl Cache {
 
     /// Ends a lift; false if guest code in `ranges` changed since it began.
     pub(crate) fn end_lift(&mut self, lift: Lift, ranges: &[Range<u64>]) -> bool {
-        let begun = lift.0.min(self.log.len());
-        let good = !self.log[begun..].iter().any(|r| ranges.iter().any(|s| overlap(r, s)));
+        let good = !self.changed_since(lift, ranges);
         self.lifts = self.lifts.saturating_sub(1);
         if self.lifts == 0 {
             self.log.clear();
@@ -344,38 +380,38 @@ impl Cache {
         true
     }
 
-    /// Takes `code` of `region`, whose code lies in physical page `page`, into the cache. False if there is no room now.
+    /// Takes `code` of `subject` into the cache; `kept` if it is from the store. False if there is no room now.
     ///
     /// Optimised code takes the place of quick code, never the other way.
-    pub(crate) fn publish(&mut self, region: &Region, page: u64, code: Code, tier: Tier) -> bool {
+    pub(crate) fn publish(&mut self, subject: Subject, mut code: Code, tier: Tier, kept: bool) -> bool {
         if self.closed {
             return false;
         }
         let Some(address) = self.place(&code) else { return false };
         if let Some(perf) = &mut self.perf {
-            perf.add(region, address, code.bytes.len());
+            perf.add(subject.at.key, address, code.bytes.len());
         }
         let id = self.next_id;
         self.next_id += 1;
-        for page in pages(&region.code) {
+        for page in pages(&subject.ranges) {
             self.region_pages.entry(page).or_default().push(id);
         }
-        let mut units = Vec::with_capacity(region.entries.len());
-        for e in &region.entries {
-            let key = Key { pc: region.blocks[e.index()].pc, mode: region.key.mode };
-            let unit = self.unit(At { key, page });
+        let mut units = Vec::with_capacity(subject.entries.len());
+        for &pc in &subject.entries {
+            let key = Key { pc, mode: subject.at.key.mode };
+            let unit = self.unit(At { key, ..subject.at });
             let old = unit.code.load(Ordering::Relaxed);
             let quick = self.by_code.get(&old).filter(|id| self.regions[id].tier == Tier::Quick).copied();
             if let Some(quick) = quick {
                 self.retire(quick);
             }
-            if key == region.key || old == 0 || quick.is_some() {
+            if key == subject.at.key || old == 0 || quick.is_some() {
                 unit.optimized.store(tier == Tier::Optimized, Ordering::Relaxed);
                 unit.code.store(address, Ordering::Release);
                 units.push(unit.at);
             }
         }
-        let virtual_page = virtual_page(region.key.pc);
+        let virtual_page = virtual_page(subject.at.key.pc);
         if let Some(pages) = &mut self.by_virtual_page {
             pages.entry(virtual_page).or_default().push(id);
         }
@@ -383,9 +419,12 @@ impl Cache {
         if !code.cells.is_empty() {
             self.by_cell.insert(code.cells.as_ptr() as u64, id);
         }
-        let ranges = region.code.clone();
-        let key = region.key;
-        let compiled = Compiled { tier, key, ranges, units, virtual_page, address, code, incoming: Vec::new() };
+        let len = std::mem::take(&mut code.bytes).len();
+        if !self.keeping {
+            code.relocs = Vec::new();
+        }
+        let incoming = Vec::new();
+        let compiled = Compiled { tier, subject, units, virtual_page, address, code, len, kept, incoming };
         self.regions.insert(id, compiled);
         true
     }
@@ -468,7 +507,7 @@ impl Cache {
         if !dead.code.cells.is_empty() {
             self.by_cell.remove(&(dead.code.cells.as_ptr() as u64));
         }
-        for page in pages(&dead.ranges) {
+        for page in pages(&dead.subject.ranges) {
             if let Some(ids) = self.region_pages.get_mut(&page) {
                 ids.retain(|i| *i != id);
             }
@@ -492,7 +531,7 @@ impl Cache {
         let mut dead_units = Vec::new();
         for page in self.touched_pages(&range) {
             for id in self.region_pages.get(&page).into_iter().flatten() {
-                if self.regions[id].ranges.iter().any(|r| overlap(r, &range)) {
+                if self.regions[id].subject.ranges.iter().any(|r| overlap(r, &range)) {
                     dead_regions.push(*id);
                 }
             }
@@ -575,12 +614,55 @@ impl Cache {
         }
     }
 
+    /// All translations that the store does not have; it is taken to have them from now on.
+    pub(crate) fn take_unkept(&mut self) -> Vec<Made> {
+        let memory = &self.memory;
+        let mut made: Vec<(u64, Made)> = Vec::new();
+        for (id, r) in self.regions.iter_mut().filter(|(_, r)| !r.kept) {
+            r.kept = true;
+            let code = Code {
+                bytes: memory.bytes(r.address, r.len),
+                relocs: std::mem::take(&mut r.code.relocs),
+                faults: r.code.faults.clone(),
+                cells: r.code.cells.iter().map(|_| AtomicU64::new(0)).collect(),
+                executed: Box::default(),
+                ops: r.code.ops.clone(),
+            };
+            made.push((*id, Made { subject: r.subject.clone(), tier: r.tier, code }));
+        }
+        made.sort_unstable_by_key(|(id, _)| *id);
+        made.into_iter().map(|(_, made)| made).collect()
+    }
+
+    /// Units that are interpreted so far.
+    pub(crate) fn interpreted(&self) -> Vec<Arc<Unit>> {
+        let cold = |u: &&Arc<Unit>| {
+            u.extent.get().is_some() && u.code.load(Ordering::Relaxed) == 0 && !u.too_hard.load(Ordering::Relaxed)
+        };
+        self.units.values().filter(cold).cloned().collect()
+    }
+
+    /// Has guest code in `ranges` changed since `lift` began?
+    pub(crate) fn changed_since(&self, lift: Lift, ranges: &[Range<u64>]) -> bool {
+        let begun = lift.0.min(self.log.len());
+        self.log[begun..].iter().any(|r| ranges.iter().any(|s| overlap(r, s)))
+    }
+
+    /// Notes the guest bytes of a unit whose code came without its block.
+    pub(crate) fn note_extent(&mut self, unit: &Unit, ranges: &[Range<u64>]) {
+        if unit.extent.set(ranges.to_vec()).is_ok() {
+            for page in pages(ranges) {
+                self.unit_pages.entry(page).or_default().push(unit.at);
+            }
+        }
+    }
+
     /// All optimised regions that may run.
     pub(crate) fn regions(&self) -> Vec<crate::options::RegionInfo> {
         let info = |r: &Compiled| crate::options::RegionInfo {
-            key: r.key,
-            code: r.ranges.clone(),
-            host_bytes: r.code.bytes.len(),
+            key: r.subject.at.key,
+            code: r.subject.ranges.clone(),
+            host_bytes: r.len,
             executed: r.code.executed.load(Ordering::Relaxed),
         };
         self.regions.values().filter(|r| r.tier == Tier::Optimized).map(info).collect()

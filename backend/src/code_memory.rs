@@ -16,7 +16,7 @@ pub(crate) const GRANULE: usize = 64;
 const SEGMENTS: usize = 16;
 
 /// Where a host fault in a piece of code goes back to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct FaultTable {
     /// Code offsets and guest pcs of checkpoints, ascending: each pc is for the code from its offset on.
     pub(crate) points: Vec<(u32, u64)>,
@@ -143,6 +143,14 @@ impl CodeMemory {
             granule.store(header, Ordering::Release);
         }
         Some(self.rx.as_ptr() as u64 + start as u64)
+    }
+
+    /// The `len` bytes of code at host address `code`.
+    pub(crate) fn bytes(&self, code: u64, len: usize) -> Vec<u8> {
+        let start = code as usize - self.rx.as_ptr() as usize;
+        assert!(start + len <= self.len, "code of this arena");
+        // SAFETY: inside the mapping, which nobody writes to there while the code is in use.
+        unsafe { std::slice::from_raw_parts(self.rx.as_ptr().add(start), len).to_vec() }
     }
 
     /// A copy of the contents in a file of its own, for a child to be.

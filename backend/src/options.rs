@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use jib_ir::region::Key;
+
+use crate::store::Store;
 
 /// Which executors may run guest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct Options {
     pub verify: bool,
     /// Write `/tmp/perf-PID.map` for `perf`.
     pub perf_map: bool,
+    /// Where translations are kept for other runs.
+    pub store: Option<Arc<Store>>,
     /// Let compiled code count the guest instructions that it executes, for [`crate::Translator::regions`].
     pub count: bool,
 }
@@ -69,6 +74,7 @@ impl Default for Options {
             optimize: false,
             verify: false,
             perf_map: false,
+            store: None,
             count: false,
         }
     }
@@ -126,6 +132,8 @@ pub struct Stats {
     pub hits: u64,
     /// Translations that it had to look for elsewhere.
     pub misses: u64,
+    /// Translations taken from the store.
+    pub recalled: u64,
     /// How often compiled code was left, by the causes of [`EXITS`].
     pub exits: [u64; EXITS.len()],
 }

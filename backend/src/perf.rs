@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 
-use jib_ir::region::Region;
+use jib_ir::region::Key;
 
 /// The open map.
 pub(crate) struct PerfMap(File);
@@ -15,8 +15,8 @@ impl PerfMap {
         OpenOptions::new().create(true).append(true).open(path).ok().map(PerfMap)
     }
 
-    /// Adds the code of `region` at `address`.
-    pub(crate) fn add(&mut self, region: &Region, address: u64, len: usize) {
-        let _ = writeln!(self.0, "{address:x} {len:x} guest_{:x}", region.key.pc);
+    /// Adds the code of `key` at `address`.
+    pub(crate) fn add(&mut self, key: Key, address: u64, len: usize) {
+        let _ = writeln!(self.0, "{address:x} {len:x} guest_{:x}", key.pc);
     }
 }

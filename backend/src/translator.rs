@@ -11,12 +11,13 @@ use jib_ir::op::Op;
 use jib_ir::region::{Block, BlockId, Key, Region};
 use jib_ir::runtime::{Access, Fault};
 
-use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Thread, Tier, Unit, virtual_page};
+use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Subject, Thread, Tier, Unit, virtual_page};
 use crate::code_memory::{CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
 use crate::options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats};
 use crate::quick::{self, QuickCompiler};
+use crate::store::Store;
 use crate::worker::Worker;
 
 /// Translations of one guest address space, shared by all its threads.
@@ -24,7 +25,7 @@ pub struct Translator<G: Guest> {
     pub(crate) guest: G,
     pub(crate) fetch: Box<dyn Fetch + Send + Sync>,
     pub(crate) options: Options,
-    gate: ForkGate,
+    pub(crate) gate: ForkGate,
     cache: Mutex<Cache>,
     /// Made when first wanted, as most short runs need none.
     compiler: Mutex<Option<Compiler>>,
@@ -32,9 +33,9 @@ pub struct Translator<G: Guest> {
     /// What the fault handler needs.
     pub(crate) view: CodeView,
     /// What unlinked cells hold.
-    stub: u64,
+    pub(crate) stub: u64,
     /// Guest pages that code was compiled for.
-    pages_seen: PageSet,
+    pub(crate) pages_seen: PageSet,
     /// Grows with each death of a region.
     pub(crate) epoch: Arc<AtomicU64>,
     pub(crate) counters: Counters,
@@ -42,6 +43,8 @@ pub struct Translator<G: Guest> {
     me: Weak<Translator<G>>,
     /// The copy of the code memory that a fork under way gives to the child.
     for_child: Mutex<Option<std::os::fd::OwnedFd>>,
+    /// Where translations are kept, if those made here can be.
+    pub(crate) store: Option<Arc<Store>>,
 }
 
 /// Counters that are kept without the lock.
@@ -61,6 +64,7 @@ pub(crate) struct Counters {
     pub(crate) faults: AtomicU64,
     pub(crate) hits: AtomicU64,
     pub(crate) misses: AtomicU64,
+    pub(crate) recalled: AtomicU64,
     pub(crate) exits: [AtomicU64; EXITS.len()],
 }
 
@@ -76,7 +80,8 @@ impl<G: Guest> Translator<G> {
         let epoch = Arc::new(AtomicU64::new(0));
         let view = memory.view();
         let paged = options.memory == Memory::Table;
-        let mut cache = Cache::new(memory, stub, epoch.clone(), paged);
+        let store = options.store.clone().filter(|s| s.serves(&options));
+        let mut cache = Cache::new(memory, stub, epoch.clone(), paged, store.is_some());
         if options.perf_map {
             cache.map_for_perf();
         }
@@ -95,6 +100,7 @@ impl<G: Guest> Translator<G> {
             counters: Counters::default(),
             me: me.clone(),
             for_child: Mutex::new(None),
+            store,
         }))
     }
 
@@ -150,6 +156,7 @@ impl<G: Guest> Translator<G> {
             faults: get(&c.faults),
             hits: get(&c.hits),
             misses: get(&c.misses),
+            recalled: get(&c.recalled),
             exits: std::array::from_fn(|i| get(&c.exits[i])),
         }
     }
@@ -174,7 +181,8 @@ impl<G: Guest> Translator<G> {
     pub(crate) fn unit(&self, at: At) -> Result<Arc<Unit>, Fault> {
         loop {
             let unit = self.with_cache(|c| c.unit(at));
-            if self.block(&unit).is_some() || unit.code.load(Ordering::Acquire) != 0 || self.lift_block(&unit)? {
+            let known = self.block(&unit).is_some() || unit.code.load(Ordering::Acquire) != 0;
+            if known || self.recall(&unit) || self.lift_block(&unit)? {
                 return Ok(unit);
             }
         }
@@ -231,7 +239,7 @@ impl<G: Guest> Translator<G> {
         let bytes = code.bytes.len() as u64;
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
-            let published = free && c.publish(&region, unit.at.page, code, Tier::Quick);
+            let published = free && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick, false);
             if published {
                 unit.drop_block();
             }
@@ -318,7 +326,8 @@ impl<G: Guest> Translator<G> {
                 let size = (code.bytes.len() as u64, u64::from(region.insns()));
                 let good = c.end_lift(lift, &region.code);
                 self.pages_seen.add(virtual_page(region.key.pc));
-                published = (good && c.publish(&region, at.page, code, Tier::Optimized)).then_some(size);
+                let subject = Subject::of(&region, at.page);
+                published = (good && c.publish(subject, code, Tier::Optimized, false)).then_some(size);
             }
             None => {
                 c.end_lift(lift, &[]);
@@ -492,7 +501,7 @@ impl Fetch for OnePage<'_> {
 }
 
 /// A set of pages that grows only and may contain more than was put in.
-struct PageSet(Box<[AtomicU64]>);
+pub(crate) struct PageSet(Box<[AtomicU64]>);
 
 impl Default for PageSet {
     fn default() -> Self {
@@ -508,7 +517,7 @@ impl PageSet {
         (&self.0[(hash / 64) as usize % PageSet::WORDS], 1 << (hash % 64))
     }
 
-    fn add(&self, page: u64) {
+    pub(crate) fn add(&self, page: u64) {
         let (word, bit) = self.place(page);
         if word.load(Ordering::Relaxed) & bit == 0 {
             word.fetch_or(bit, Ordering::SeqCst);
@@ -527,7 +536,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Makes jumps inside a block's region leave it, so that the run loop counts each run.
-fn cut_loops(region: &mut Region) {
+pub(crate) fn cut_loops(region: &mut Region) {
     let blocks = region.blocks.len();
     for b in 0..blocks {
         let last = region.blocks[b].ops.end as usize - 1;

@@ -117,8 +117,7 @@ impl QuickCompiler {
     /// Translates `region`, blocks without loops between them; its cells first hold `stub`. `None` if it is too hard.
     pub(crate) fn compile(&mut self, region: &Region, stub: u64) -> Option<Code> {
         let exits = region.ops.iter().filter(|op| matches!(op, Op::Exit { .. } | Op::ExitInd { .. })).count();
-        let cells: Box<[AtomicU64]> =
-            (0..2 * exits).map(|n| AtomicU64::new(if n % 2 == 0 { stub } else { FIRST_COUNT })).collect();
+        let cells = new_cells(exits, stub);
         self.asm.clear();
         self.cold.clear();
         let mut quick = Quick {
@@ -152,6 +151,11 @@ impl QuickCompiler {
         code.relocate();
         Some(code)
     }
+}
+
+/// Cells for `exits` exits, each with its count-down, that lead to `stub`.
+pub(crate) fn new_cells(exits: usize, stub: u64) -> Box<[AtomicU64]> {
+    (0..2 * exits).map(|n| AtomicU64::new(if n % 2 == 0 { stub } else { FIRST_COUNT })).collect()
 }
 
 /// Uses of an exit before its target is looked at for the first time, and between looks.
