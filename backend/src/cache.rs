@@ -17,6 +17,7 @@ use crate::code_memory::CodeMemory;
 use crate::compile::Code;
 use crate::perf::PerfMap;
 use crate::quick;
+use crate::store::Module;
 
 /// Guest pages by which translations are found again.
 pub(crate) const PAGE: u64 = 4096;
@@ -177,8 +178,6 @@ pub(crate) struct Subject {
     pub(crate) ranges: Vec<Range<u64>>,
     /// Guest addresses at which it may be entered.
     pub(crate) entries: Vec<u64>,
-    /// Guest instructions.
-    pub(crate) insns: u32,
 }
 
 impl Subject {
@@ -188,7 +187,6 @@ impl Subject {
             at: At { key: region.key, page },
             ranges: region.code.clone(),
             entries: region.entries.iter().map(|e| region.blocks[e.index()].pc).collect(),
-            insns: region.insns(),
         }
     }
 }
@@ -206,6 +204,8 @@ struct Compiled {
     subject: Subject,
     /// Units that may point here.
     units: Vec<At>,
+    /// It is all that was kept of an image.
+    module: Option<Box<Module>>,
     /// Guest address of the page that the code lies in, as it was seen when compiled.
     virtual_page: u64,
     address: u64,
@@ -213,10 +213,26 @@ struct Compiled {
     code: Code,
     /// Number of those bytes.
     len: usize,
-    /// The store has it.
-    kept: bool,
     /// Cells of other regions that lead here: region id and cell number.
     incoming: Vec<(u64, usize)>,
+}
+
+impl Compiled {
+    /// Its link cells.
+    fn cells(&self) -> &[AtomicU64] {
+        self.module.as_ref().map_or(&self.code.cells, |m| m.cells())
+    }
+
+    /// Cell `number`, if it is a count-down.
+    fn counter(&self, number: usize) -> Option<&AtomicU64> {
+        let counts = self.module.as_ref().map_or(self.tier == Tier::Quick, |m| m.counts(number));
+        self.cells().get(number).filter(|_| counts)
+    }
+
+    /// Is host address `code` an entry of it?
+    fn holds(&self, code: u64) -> bool {
+        self.module.as_ref().map_or(self.address == code, |m| m.holds(code))
+    }
 }
 
 /// See the module documentation.
@@ -251,6 +267,10 @@ pub(crate) struct Cache {
     closed: bool,
     /// Translations will be asked for by [`Cache::take_unkept`].
     keeping: bool,
+    /// Regions that it has not given yet.
+    unkept: Vec<u64>,
+    /// Host addresses of modules' code.
+    modules: Vec<(Range<u64>, u64)>,
     /// Counters.
     pub(crate) invalidated: u64,
     pub(crate) evicted: u64,
@@ -283,6 +303,8 @@ impl Cache {
             perf: None,
             closed: false,
             keeping,
+            unkept: Vec::new(),
+            modules: Vec::new(),
             invalidated: 0,
             evicted: 0,
             links: 0,
@@ -380,10 +402,10 @@ impl Cache {
         true
     }
 
-    /// Takes `code` of `subject` into the cache; `kept` if it is from the store. False if there is no room now.
+    /// Takes `code` of `subject` into the cache. False if there is no room now.
     ///
     /// Optimised code takes the place of quick code, never the other way.
-    pub(crate) fn publish(&mut self, subject: Subject, mut code: Code, tier: Tier, kept: bool) -> bool {
+    pub(crate) fn publish(&mut self, subject: Subject, mut code: Code, tier: Tier) -> bool {
         if self.closed {
             return false;
         }
@@ -401,11 +423,11 @@ impl Cache {
             let key = Key { pc, mode: subject.at.key.mode };
             let unit = self.unit(At { key, ..subject.at });
             let old = unit.code.load(Ordering::Relaxed);
-            let quick = self.by_code.get(&old).filter(|id| self.regions[id].tier == Tier::Quick).copied();
-            if let Some(quick) = quick {
-                self.retire(quick);
+            let quick = old != 0 && !unit.optimized.load(Ordering::Relaxed);
+            if quick {
+                self.take_from(&unit, old);
             }
-            if key == subject.at.key || old == 0 || quick.is_some() {
+            if key == subject.at.key || old == 0 || quick {
                 unit.optimized.store(tier == Tier::Optimized, Ordering::Relaxed);
                 unit.code.store(address, Ordering::Release);
                 units.push(unit.at);
@@ -421,12 +443,91 @@ impl Cache {
         }
         let len = std::mem::take(&mut code.bytes).len();
         if !self.keeping {
-            code.relocs = Vec::new();
+            (code.relocs, code.targets) = (Vec::new(), Vec::new());
         }
         let incoming = Vec::new();
-        let compiled = Compiled { tier, subject, units, virtual_page, address, code, len, kept, incoming };
+        let module = None;
+        let compiled = Compiled { tier, subject, units, module, virtual_page, address, code, len, incoming };
+        self.unkept.extend(self.keeping.then_some(id));
         self.regions.insert(id, compiled);
         true
+    }
+
+    /// Takes quick code at host address `old` from `unit`, which gets better code.
+    fn take_from(&mut self, unit: &Unit, old: u64) {
+        let Some(id) = self.region_at(old) else { return };
+        if self.regions[&id].module.is_none() {
+            return self.retire(id);
+        }
+        unit.code.store(0, Ordering::SeqCst);
+        for thread in &self.threads {
+            thread.clear(unit.at.key);
+        }
+        // The rest of the module goes on, but nothing may lead to the old code: neither from inside nor from outside.
+        for cell in self.regions[&id].cells().iter().filter(|c| c.load(Ordering::Relaxed) == old) {
+            cell.store(self.stub, Ordering::SeqCst);
+        }
+        for (from, number) in &self.regions[&id].incoming {
+            if let Some(cell) = self.regions.get(from).map(|r| &r.cells()[*number])
+                && cell.load(Ordering::Relaxed) == old
+            {
+                cell.store(self.stub, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// The region that host address `code` is an entry of.
+    fn region_at(&self, code: u64) -> Option<u64> {
+        let module = || self.modules.iter().find(|(range, _)| range.contains(&code)).map(|(_, id)| *id);
+        self.by_code.get(&code).copied().or_else(module)
+    }
+
+    /// Takes what was kept of an image into the cache; `at` is a key in it.
+    pub(crate) fn publish_module(&mut self, at: At, module: Module) {
+        let module = Box::new(module);
+        if self.closed || !self.memory.add_module(&module) {
+            return;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let ranges = module.ranges();
+        for page in pages(&ranges) {
+            self.region_pages.entry(page).or_default().push(id);
+        }
+        let address = module.address();
+        self.modules.push((module.addresses(), id));
+        if !module.cells().is_empty() {
+            self.by_cell.insert(module.cells().as_ptr() as u64, id);
+        }
+        let compiled = Compiled {
+            tier: Tier::Quick,
+            subject: Subject { at, ranges, entries: Vec::new() },
+            units: Vec::new(),
+            module: Some(module),
+            virtual_page: virtual_page(at.key.pc),
+            address,
+            code: Code::default(),
+            len: 0,
+            incoming: Vec::new(),
+        };
+        self.regions.insert(id, compiled);
+    }
+
+    /// Gives `unit` its code from a module that has it; false if none does.
+    pub(crate) fn enter_module(&mut self, unit: &Unit) -> bool {
+        if unit.dead.load(Ordering::Relaxed) {
+            return false;
+        }
+        for (_, id) in &self.modules {
+            let Some(region) = self.regions.get_mut(id) else { continue };
+            if let Some((code, tier)) = region.module.as_ref().and_then(|m| m.entry(unit.at.key)) {
+                unit.optimized.store(tier == Tier::Optimized, Ordering::Relaxed);
+                unit.code.store(code, Ordering::Release);
+                region.units.push(unit.at);
+                return true;
+            }
+        }
+        false
     }
 
     /// Room for `code`; makes the next segment of the arena free if the current one is full.
@@ -435,18 +536,22 @@ impl Cache {
             return Some(at);
         }
         let next = self.memory.following_segment();
-        let old: Vec<u64> =
-            self.regions.iter().filter(|(_, r)| self.memory.segment_of(r.address) == next).map(|(id, _)| *id).collect();
+        let old: Vec<u64> = self.regions.iter().filter(|(_, r)| self.lies_in(r, next)).map(|(id, _)| *id).collect();
         self.evicted += old.len() as u64;
         for id in old {
             self.retire(id);
         }
         self.collect();
-        if self.limbo.iter().any(|(_, r)| self.memory.segment_of(r.address) == next) {
+        if self.limbo.iter().any(|(_, r)| self.lies_in(r, next)) {
             return None;
         }
         self.memory.advance();
         self.memory.add(&code.bytes, &*code.faults)
+    }
+
+    /// Does `region` lie in this segment of the code memory?
+    fn lies_in(&self, region: &Compiled, segment: usize) -> bool {
+        region.module.is_none() && self.memory.segment_of(region.address) == segment
     }
 
     /// Makes the exit behind cell address `cell` go straight to `at`, if both are alive.
@@ -455,9 +560,9 @@ impl Cache {
         let Some(code) = self.units.get(&at).map(|u| u.code.load(Ordering::Relaxed)).filter(|c| *c != 0) else {
             return;
         };
-        let Some(&to) = self.by_code.get(&code) else { return };
+        let Some(to) = self.region_at(code) else { return };
         let number = (cell - base) as usize / CELL_BYTES;
-        let Some(slot) = self.regions.get(&from).and_then(|r| r.code.cells.get(number)) else { return };
+        let Some(slot) = self.regions.get(&from).and_then(|r| r.cells().get(number)) else { return };
         slot.store(code, Ordering::Release);
         self.links += 1;
         self.recount(cell, quick::FIRST_COUNT);
@@ -470,9 +575,7 @@ impl Cache {
     pub(crate) fn recount(&self, cell: u64, count: u64) {
         let Some((&base, id)) = self.by_cell.range(..=cell).next_back() else { return };
         let number = (cell - base) as usize / CELL_BYTES;
-        if let Some(region) = self.regions.get(id).filter(|r| r.tier == Tier::Quick)
-            && let Some(counter) = region.code.cells.get(number + 1)
-        {
+        if let Some(counter) = self.regions.get(id).and_then(|r| r.counter(number + 1)) {
             counter.store(count, Ordering::Relaxed);
         }
     }
@@ -482,7 +585,7 @@ impl Cache {
         let Some(dead) = self.regions.remove(&id) else { return };
         for at in &dead.units {
             if let Some(unit) = self.units.get(at)
-                && unit.code.load(Ordering::Relaxed) == dead.address
+                && dead.holds(unit.code.load(Ordering::Relaxed))
             {
                 unit.code.store(0, Ordering::SeqCst);
                 unit.optimized.store(false, Ordering::Relaxed);
@@ -500,12 +603,17 @@ impl Cache {
         }
         for (from, number) in &dead.incoming {
             if let Some(region) = self.regions.get(from) {
-                region.code.cells[*number].store(self.stub, Ordering::SeqCst);
+                // It may lead elsewhere by now, if this is a module.
+                let cell = &region.cells()[*number];
+                if dead.holds(cell.load(Ordering::Relaxed)) {
+                    cell.store(self.stub, Ordering::SeqCst);
+                }
             }
         }
         self.by_code.remove(&dead.address);
-        if !dead.code.cells.is_empty() {
-            self.by_cell.remove(&(dead.code.cells.as_ptr() as u64));
+        self.modules.retain(|(_, i)| *i != id);
+        if !dead.cells().is_empty() {
+            self.by_cell.remove(&(dead.cells().as_ptr() as u64));
         }
         for page in pages(&dead.subject.ranges) {
             if let Some(ids) = self.region_pages.get_mut(&page) {
@@ -519,7 +627,14 @@ impl Cache {
     /// Frees dead regions that no thread can be inside any more.
     fn collect(&mut self) {
         let oldest = self.threads.iter().map(|t| t.inside_since.load(Ordering::SeqCst)).min().unwrap_or(OUTSIDE);
-        self.limbo.retain(|(after, _)| *after > oldest);
+        let memory = &self.memory;
+        self.limbo.retain(|(after, region)| {
+            let kept = *after > oldest;
+            if let Some(module) = region.module.as_ref().filter(|_| !kept) {
+                memory.remove_module(module);
+            }
+            kept
+        });
     }
 
     /// Kills what was made from guest bytes in `range`.
@@ -600,7 +715,7 @@ impl Cache {
             let Some(target) = self.regions.get_mut(&id) else { continue };
             for (from, number) in std::mem::take(&mut target.incoming) {
                 if let Some(region) = self.regions.get(&from) {
-                    region.code.cells[number].store(self.stub, Ordering::SeqCst);
+                    region.cells()[number].store(self.stub, Ordering::SeqCst);
                 }
             }
         }
@@ -616,22 +731,21 @@ impl Cache {
 
     /// All translations that the store does not have; it is taken to have them from now on.
     pub(crate) fn take_unkept(&mut self) -> Vec<Made> {
-        let memory = &self.memory;
-        let mut made: Vec<(u64, Made)> = Vec::new();
-        for (id, r) in self.regions.iter_mut().filter(|(_, r)| !r.kept) {
-            r.kept = true;
+        let mut made = Vec::new();
+        for id in std::mem::take(&mut self.unkept) {
+            let Some(r) = self.regions.get_mut(&id) else { continue };
             let code = Code {
-                bytes: memory.bytes(r.address, r.len),
+                bytes: self.memory.bytes(r.address, r.len),
                 relocs: std::mem::take(&mut r.code.relocs),
+                targets: std::mem::take(&mut r.code.targets),
                 faults: r.code.faults.clone(),
                 cells: r.code.cells.iter().map(|_| AtomicU64::new(0)).collect(),
                 executed: Box::default(),
                 ops: r.code.ops.clone(),
             };
-            made.push((*id, Made { subject: r.subject.clone(), tier: r.tier, code }));
+            made.push(Made { subject: r.subject.clone(), tier: r.tier, code });
         }
-        made.sort_unstable_by_key(|(id, _)| *id);
-        made.into_iter().map(|(_, made)| made).collect()
+        made
     }
 
     /// Units that are interpreted so far.
@@ -646,15 +760,6 @@ impl Cache {
     pub(crate) fn changed_since(&self, lift: Lift, ranges: &[Range<u64>]) -> bool {
         let begun = lift.0.min(self.log.len());
         self.log[begun..].iter().any(|r| ranges.iter().any(|s| overlap(r, s)))
-    }
-
-    /// Notes the guest bytes of a unit whose code came without its block.
-    pub(crate) fn note_extent(&mut self, unit: &Unit, ranges: &[Range<u64>]) {
-        if unit.extent.set(ranges.to_vec()).is_ok() {
-            for page in pages(ranges) {
-                self.unit_pages.entry(page).or_default().push(unit.at);
-            }
-        }
     }
 
     /// All optimised regions that may run.

@@ -8,8 +8,12 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+use crate::store::Module;
+
+/// Most modules at a time.
+const MODULES: usize = 128;
 /// Code starts at multiples of this, and the address map counts in it.
 pub(crate) const GRANULE: usize = 64;
 /// Number of segments in the ring.
@@ -45,6 +49,8 @@ pub(crate) struct CodeMemory {
     len: usize,
     /// For each granule that holds code: 1 + the granule of its header.
     map: Box<[AtomicU32]>,
+    /// Code from elsewhere.
+    modules: Box<[AtomicPtr<Module>; MODULES]>,
     /// Segment being filled, and first free byte in it.
     segment: usize,
     next: usize,
@@ -63,6 +69,7 @@ pub(crate) struct CodeView {
     rx: *const u8,
     len: usize,
     map: *const AtomicU32,
+    modules: *const [AtomicPtr<Module>; MODULES],
 }
 
 // SAFETY: a view only reads, through atomics or what is published by them.
@@ -81,12 +88,29 @@ impl CodeMemory {
         // SAFETY: zero is a valid atomic integer. (Untouched parts of the map stay without memory.)
         let map = unsafe { Box::<[AtomicU32]>::new_zeroed_slice(len / GRANULE).assume_init() };
         // The mappings keep the file; its descriptor would be in the guest's way.
-        Ok(CodeMemory { rw, rx, len, map, segment: 0, next: 0, sealed: 0, used: 0 })
+        let modules = Box::new([const { AtomicPtr::new(std::ptr::null_mut()) }; MODULES]);
+        Ok(CodeMemory { rw, rx, len, map, modules, segment: 0, next: 0, sealed: 0, used: 0 })
     }
 
     /// The part of the arena that the signal handler reads.
     pub(crate) fn view(&self) -> CodeView {
-        CodeView { rx: self.rx.as_ptr(), len: self.len, map: self.map.as_ptr() }
+        CodeView { rx: self.rx.as_ptr(), len: self.len, map: self.map.as_ptr(), modules: &raw const *self.modules }
+    }
+
+    /// Lets faults in the code of `module` be found; false if there are too many.
+    ///
+    /// The module must stay where it is until it is removed.
+    pub(crate) fn add_module(&self, module: &Module) -> bool {
+        let free = self.modules.iter().find(|m| m.load(Ordering::Relaxed).is_null());
+        free.map(|place| place.store(std::ptr::from_ref(module).cast_mut(), Ordering::Release)).is_some()
+    }
+
+    /// Undoes [`CodeMemory::add_module`]; nobody may run the module's code any more.
+    pub(crate) fn remove_module(&self, module: &Module) {
+        let module = std::ptr::from_ref(module).cast_mut();
+        for place in self.modules.iter().filter(|m| m.load(Ordering::Relaxed) == module) {
+            place.store(std::ptr::null_mut(), Ordering::Release);
+        }
     }
 
     /// Index of the segment that holds host address `code`.
@@ -191,7 +215,8 @@ impl Drop for CodeMemory {
 
 impl CodeView {
     /// A view of no arena.
-    pub(crate) const NONE: CodeView = CodeView { rx: std::ptr::null(), len: 0, map: std::ptr::null() };
+    pub(crate) const NONE: CodeView =
+        CodeView { rx: std::ptr::null(), len: 0, map: std::ptr::null(), modules: std::ptr::null() };
 
     /// The checkpoint to which a fault at host address `pc` goes back, and the recipe of the flags there, if `pc` is
     /// compiled code of the arena.
@@ -199,7 +224,14 @@ impl CodeView {
     /// # Safety
     /// The arena must be alive, and so must the code at `pc`, as it is while its thread is inside.
     pub(crate) unsafe fn checkpoint(&self, pc: u64) -> Option<(u64, u32)> {
-        let offset = (pc as usize).checked_sub(self.rx as usize).filter(|o| *o < self.len)?;
+        let Some(offset) = (pc as usize).checked_sub(self.rx as usize).filter(|o| *o < self.len) else {
+            // SAFETY: the arena is alive, and so is each module that its list leads to.
+            let modules = unsafe { self.modules.as_ref() }.into_iter().flatten();
+            // SAFETY: as above.
+            return modules
+                .filter_map(|m| unsafe { m.load(Ordering::Acquire).as_ref() })
+                .find_map(|m| m.checkpoint(pc));
+        };
         // SAFETY: the map has an entry for each granule of the arena.
         let header = unsafe { (*self.map.add(offset / GRANULE)).load(Ordering::Acquire) };
         let start = (header as usize).checked_sub(1)? * GRANULE;

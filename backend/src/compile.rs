@@ -18,11 +18,14 @@ use crate::options::{Error, Memory, Options};
 use crate::reloc::Reloc;
 
 /// Compiled code and what it leans on, all of which must live as long as the code.
+#[derive(Default)]
 pub(crate) struct Code {
     /// Position-independent but for absolute addresses outside.
     pub(crate) bytes: Vec<u8>,
     /// Those addresses.
     pub(crate) relocs: Vec<Reloc>,
+    /// Cells that lead to a fixed guest address, and that address.
+    pub(crate) targets: Vec<(u32, u64)>,
     /// Where faults go back to.
     pub(crate) faults: Box<FaultTable>,
     /// One link cell per direct exit.
@@ -80,6 +83,7 @@ impl Compiler {
         let mut code = Code {
             bytes: compiled.code_buffer().to_vec(),
             relocs,
+            targets: lowered.targets,
             faults: Box::new(faults),
             cells,
             executed,

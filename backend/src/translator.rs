@@ -35,7 +35,7 @@ pub struct Translator<G: Guest> {
     /// What unlinked cells hold.
     pub(crate) stub: u64,
     /// Guest pages that code was compiled for.
-    pub(crate) pages_seen: PageSet,
+    pages_seen: PageSet,
     /// Grows with each death of a region.
     pub(crate) epoch: Arc<AtomicU64>,
     pub(crate) counters: Counters,
@@ -239,7 +239,7 @@ impl<G: Guest> Translator<G> {
         let bytes = code.bytes.len() as u64;
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
-            let published = free && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick, false);
+            let published = free && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick);
             if published {
                 unit.drop_block();
             }
@@ -327,7 +327,7 @@ impl<G: Guest> Translator<G> {
                 let good = c.end_lift(lift, &region.code);
                 self.pages_seen.add(virtual_page(region.key.pc));
                 let subject = Subject::of(&region, at.page);
-                published = (good && c.publish(subject, code, Tier::Optimized, false)).then_some(size);
+                published = (good && c.publish(subject, code, Tier::Optimized)).then_some(size);
             }
             None => {
                 c.end_lift(lift, &[]);
@@ -501,7 +501,7 @@ impl Fetch for OnePage<'_> {
 }
 
 /// A set of pages that grows only and may contain more than was put in.
-pub(crate) struct PageSet(Box<[AtomicU64]>);
+struct PageSet(Box<[AtomicU64]>);
 
 impl Default for PageSet {
     fn default() -> Self {
@@ -517,7 +517,7 @@ impl PageSet {
         (&self.0[(hash / 64) as usize % PageSet::WORDS], 1 << (hash % 64))
     }
 
-    pub(crate) fn add(&self, page: u64) {
+    fn add(&self, page: u64) {
         let (word, bit) = self.place(page);
         if word.load(Ordering::Relaxed) & bit == 0 {
             word.fetch_or(bit, Ordering::SeqCst);

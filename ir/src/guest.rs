@@ -8,6 +8,12 @@ use crate::state::State;
 pub trait Fetch {
     /// The instruction word at `pc` (4-byte aligned).
     fn word(&self, pc: u64) -> Result<u32, Fault>;
+
+    /// Are the code bytes at `pc` (4-byte aligned, whole instructions) these?
+    fn shows(&self, pc: u64, code: &[u8]) -> bool {
+        let mut words = code.chunks_exact(4).zip((pc..).step_by(4));
+        words.all(|(word, pc)| self.word(pc).is_ok_and(|w| w.to_le_bytes() == *word))
+    }
 }
 
 /// How far a lift may go.

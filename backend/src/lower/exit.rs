@@ -40,7 +40,7 @@ impl Lowerer<'_, '_> {
             Op::Exit { pc, kind } => {
                 self.flush(true);
                 let at = self.const64(pc);
-                let cell = Target::Cells((self.exits * abi::CELL_BYTES) as u32);
+                let number = self.exits as u32;
                 self.exits += 1;
                 if kind == ExitKind::Sync || mode_may_change(self.region, &self.region.blocks[self.block]) {
                     self.store_state(at, slot::PC.offset());
@@ -48,7 +48,10 @@ impl Lowerer<'_, '_> {
                 }
                 match self.env.table && !stays_mapped(self.region.key, pc) {
                     true => self.indirect(at),
-                    false => self.link(at, cell),
+                    false => {
+                        self.out.targets.push((number, pc));
+                        self.link(at, Target::Cells(number * abi::CELL_BYTES as u32));
+                    }
                 }
             }
             Op::ExitInd { addr, kind } => {

@@ -65,6 +65,8 @@ pub(crate) struct Lowered {
     /// Ops that compiled code passes by address to the evaluator.
     #[expect(clippy::vec_box, reason = "compiled code holds their addresses")]
     pub(crate) ops: Vec<Box<Op>>,
+    /// Cells that lead to a fixed guest address, and that address.
+    pub(crate) targets: Vec<(u32, u64)>,
     /// What symbols stand for.
     symbols: Vec<Target>,
 }

@@ -80,6 +80,7 @@ impl Quick<'_> {
         if backward {
             self.poll();
         }
+        self.targets.push((2 * (self.exits - 1), pc));
         self.asm.address(RDX, cell);
         if backward || matches!(kind, ExitKind::Call { .. }) {
             self.count();

@@ -77,6 +77,8 @@ struct Quick<'a> {
     #[expect(clippy::vec_box, reason = "the code holds their addresses")]
     ops: Vec<Box<Op>>,
     faults: Vec<(u32, u64)>,
+    /// Cells that lead to a fixed guest address, and that address.
+    targets: Vec<(u32, u64)>,
     /// Direct and indirect exits so far.
     exits: u32,
     /// The op being emitted.
@@ -131,6 +133,7 @@ impl QuickCompiler {
             cold: &mut self.cold,
             ops: Vec::new(),
             faults: Vec::new(),
+            targets: Vec::new(),
             exits: 0,
             at: 0,
             block_start: 0,
@@ -138,11 +141,12 @@ impl QuickCompiler {
             pc: region.key.pc,
         };
         quick.emit().ok()?;
-        let (ops, points) = (quick.ops, quick.faults);
+        let (ops, points, targets) = (quick.ops, quick.faults, quick.targets);
         let bytes = self.asm.finish().to_vec();
         let mut code = Code {
             bytes,
             relocs: self.asm.relocs.clone(),
+            targets,
             faults: Box::new(FaultTable { points, recipes: Vec::new() }),
             cells,
             ops,

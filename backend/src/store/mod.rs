@@ -1,36 +1,40 @@
 //! Translations kept in files, so that the next run of a program need not make them again.
 //!
 //! There is one file for each image: a piece of guest address space that shows the same code in every run, such as a
-//! mapped ELF file at its usual address. A translation is used again only where the guest's code words are the very
-//! ones that it was made from; what an image is called only tells where to look. A file is known by everything else
-//! that translations depend on: this build of the program, the host's features, the options, the guest's own digest.
+//! mapped ELF file at its usual address. What is kept is used only if the guest's code is, byte for byte, what it was
+//! made from; what an image is called only tells where to look. A file is known by everything else that translations
+//! depend on: this build of the program, the host's features, the options, the guest's own digest.
 //!
-//! Nothing here is trusted: each record is checked against its hash before anything of it is used, and what does not
-//! fit counts as not there.
+//! The code of a file is position-independent and already linked. It is mapped from the file, to be read and run by all
+//! processes together, and never writable. Nothing is trusted: each part of a file is checked against its hash before
+//! anything of it is used, and what does not fit counts as not there.
 
+mod build;
 mod build_id;
-mod file;
-mod map;
+mod folder;
+mod layout;
+mod module;
 mod record;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use jib_ir::region::Key;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::abi::HostFeatures;
-use crate::options::{EngineKind, Options};
-use file::File;
+use crate::options::{EngineKind, Memory, Options};
+pub(crate) use module::Module;
 pub(crate) use record::Record;
 
 /// Version of the files' layout.
 const LAYOUT: u32 = 1;
-/// New records are written when they make up this part of what is there.
+/// A larger file is written anew only when it grows by one part in [`WORTH_WRITING`], in bytes.
+const SMALL: usize = 64 << 10;
+/// See [`SMALL`].
 const WORTH_WRITING: usize = 16;
-/// What a file may hold; the rest is made anew in each run.
-const MAX_FILE: usize = 64 << 20;
+/// About what a file may hold, in bytes; the rest is made anew in each run.
+const MAX_FILE: usize = 128 << 20;
 
 /// Guest code that is the same in every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,20 +57,23 @@ pub struct Store {
     images: Box<dyn Images>,
     /// What the guest's translations depend on besides its code.
     guest: Vec<u8>,
-    files: Mutex<HashMap<Image, Option<File>>>,
+    /// Images that have been looked for.
+    seen: Mutex<HashSet<Image>>,
 }
 
 impl Store {
     /// A store in `folder` (which nobody else may write to) for code of `images`. `guest` says in any form what
     /// translations depend on that is not in the code or in its mode: the features of the guest's processor.
     pub fn new(folder: OwnedFd, images: Box<dyn Images>, guest: &[u8]) -> Store {
-        Store { folder, images, guest: guest.to_vec(), files: Mutex::default() }
+        Store { folder, images, guest: guest.to_vec(), seen: Mutex::default() }
     }
 
     /// Can translations made under `options` be kept?
     pub(crate) fn serves(&self, options: &Options) -> bool {
+        // Whoever forces a tier wants to see it at work.
         let tiers = options.quick != u32::MAX && !matches!(options.threshold, 0 | u32::MAX);
-        options.engine == EngineKind::Jit && tiers && !options.count && build_id::get().is_some()
+        let plain = options.memory == Memory::Host && !options.count;
+        options.engine == EngineKind::Jit && tiers && plain && build_id::get().is_some()
     }
 
     /// The image that `pc` lies in.
@@ -74,34 +81,35 @@ impl Store {
         self.images.at(pc)
     }
 
-    /// The record number `nth` of those that are kept for `key`, the best first.
-    pub(crate) fn find(&self, options: &Options, image: Image, key: Key, nth: usize) -> Option<Record> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = || File::open(self.folder.as_fd(), self.key(options, image));
-        let file = files.entry(image).or_insert_with(open).as_ref()?;
-        file.find(key, nth)
+    /// What is kept of `image`, when asked for the first time; unlinked cells hold `stub`.
+    pub(crate) fn load(&self, options: &Options, image: Image, stub: u64) -> Option<Module> {
+        let first = self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(image);
+        let key = self.key(options, image);
+        first.then(|| folder::open(self.folder.as_fd(), key)).flatten().and_then(|file| Module::load(&file, key, stub))
     }
 
     /// Adds `records` to those of `image`, if that is worth while.
     pub(crate) fn add(&self, options: &Options, image: Image, records: Vec<Record>) {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let key = self.key(options, image);
-        // Others may have written meanwhile.
-        let old = File::open(self.folder.as_fd(), key);
+        let file = folder::open(self.folder.as_fd(), key);
+        // One process at a time is enough: others try again in their next run.
         let added: usize = records.iter().map(Record::weight).sum();
-        if added * WORTH_WRITING < old.as_ref().map_or(0, File::len) {
+        let len = file.as_ref().and_then(|f| f.metadata().ok()).map_or(0, |m| m.len() as usize);
+        if added == 0 || (len > SMALL && added * WORTH_WRITING < len) {
             return;
         }
+        let mut all = file.map_or_else(Vec::new, |file| module::records(&file, key));
+        all.extend(records);
         // A failure costs only time, in the next run.
-        if file::write(self.folder.as_fd(), key, old, records, MAX_FILE).is_ok() {
-            files.insert(image, File::open(self.folder.as_fd(), key));
+        if let Some(contents) = build::file(key, &all, MAX_FILE) {
+            let _ = folder::replace(self.folder.as_fd(), key, &contents);
         }
     }
 
     /// What the file of `image` is known by.
     fn key(&self, options: &Options, image: Image) -> u128 {
         let build = build_id::get().unwrap_or_default();
-        let code = (options.memory, options.region_insns, options.region_blocks, options.optimize);
+        let code = (options.region_insns, options.region_blocks, options.optimize);
         let all = format!("{LAYOUT} {build:?} {:?} {code:?} {:?} {image:?}", HostFeatures::detect(), self.guest);
         xxh3_128(all.as_bytes())
     }
