@@ -129,6 +129,10 @@ impl Fetch for Code {
     fn word(&self, pc: u64) -> Result<u32, Fault> {
         self.0.word(pc)
     }
+
+    fn shows(&self, pc: u64, code: &[u8]) -> bool {
+        self.0.shows(pc, code)
+    }
 }
 
 #[cfg(test)]

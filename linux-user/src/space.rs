@@ -311,6 +311,21 @@ impl Fetch for AddressSpace {
             },
         }
     }
+
+    fn shows(&self, pc: u64, code: &[u8]) -> bool {
+        let range = pc..pc.saturating_add(code.len() as u64);
+        let shared = self.lock();
+        let executable = |(_, v): (Range<u64>, Vma)| v.prot & libc::PROT_EXEC != 0;
+        if !shared.vmas.gaps(range.clone()).is_empty() || !shared.vmas.overlapping(range).all(executable) {
+            return false;
+        }
+        let mut buffer = [0; PAGE as usize];
+        let mut pieces = code.chunks(buffer.len()).zip((pc..).step_by(buffer.len()));
+        pieces.all(|(code, pc)| {
+            let seen = &mut buffer[..code.len()];
+            mem::read(pc, seen).is_ok() && seen == code
+        })
+    }
 }
 
 #[cfg(test)]
