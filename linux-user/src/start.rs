@@ -1,11 +1,13 @@
 //! From a configuration to a running first thread.
 
 use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jib_backend::Translator;
+use jib_backend::cache_dir::CacheDir;
 use jib_frontend_aarch64::A64;
 use jib_ir::state::State;
 
@@ -16,6 +18,7 @@ use crate::error::Error;
 use crate::host;
 use crate::loader::{self, Program};
 use crate::own::{self, OwnFds};
+use crate::place::Places;
 use crate::process::{Facts, Process, in_sysroot, joined};
 use crate::runtime::Code;
 use crate::script::{self, InterpreterLine};
@@ -64,8 +67,12 @@ pub(crate) fn run(config: Config) -> Result<ExitStatus, Error> {
 }
 
 /// Loads the program and makes the thread that begins it.
-fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Error> {
-    let space = Arc::new(AddressSpace::default());
+fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread, Error> {
+    let cache = cache(&config);
+    let places = cache.as_ref().and_then(|dir| dir.salt().ok()).map(Places::new);
+    // No longer in the guest's way.
+    config.cache = None;
+    let space = Arc::new(AddressSpace::new(places));
     let translator = Translator::new(A64, Box::new(Code(space.clone())), config.backend.clone());
     let translator = translator.map_err(|e| Error::Translator(e.to_string()))?;
     let loaded = target.program.load(target.interpreter.as_ref(), &space)?;
@@ -88,6 +95,7 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
     let own = OwnFds {
         exe: own::exe(),
         program: own::adopt(target.program.into_file()),
+        cache: cache.as_ref().map(|dir| dir.as_fd().as_raw_fd()),
         // A copy of standard error that the guest does not close by accident.
         log: if config.strace { own::keep(2).ok().or(Some(2)) } else { None },
         watched: config.gdb.is_some() || config.trace.is_some() || config.at_exit.is_some(),
@@ -102,6 +110,7 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
         release: config.release,
         reexec: config.reexec,
         own,
+        cache,
         verbose: config.verbose,
         pid: host::getpid(),
         at_exit: config.at_exit,
@@ -117,6 +126,16 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
         thread.seccomp = Mode::Filtered(filter.ok_or(Error::Filters)?);
     }
     Ok(thread)
+}
+
+/// The folder where translations are kept, out of the guest's way.
+fn cache(config: &Config) -> Option<CacheDir> {
+    let handed_on = || CacheDir::from_fd(host::file_of(config.cache_fd?).ok()?.into()).ok();
+    let own = |dir: &CacheDir| CacheDir::from_fd(own::keep_folder(dir.as_fd())?).ok();
+    match &config.cache {
+        Some(dir) => own(dir),
+        None => own(&handed_on()?),
+    }
 }
 
 /// Opens the program, its script interpreter and its dynamic linker.

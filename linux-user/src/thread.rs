@@ -76,6 +76,8 @@ pub(crate) struct Thread {
     pub tagged_addresses: u64,
     /// Memory of an `execve`, kept here so that a `vfork` parent frees it.
     pub exec: Option<ExecCall>,
+    /// The descriptor from which an ELF header was read last, until something is mapped for it. A guess, not a fact.
+    pub header_read: Option<i32>,
     /// The debugger's side of it, if it is debugged or traced.
     pub debug: Option<Box<Debug>>,
 }
@@ -140,6 +142,7 @@ impl Thread {
             ids: None,
             tagged_addresses: 0,
             exec: None,
+            header_read: None,
             debug: None,
         }
     }
