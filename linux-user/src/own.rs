@@ -6,7 +6,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::MetadataExt;
 
 use crate::host::{self, Errno, try_call};
@@ -89,11 +89,6 @@ pub(crate) fn adopt(file: File) -> Option<i32> {
         return Some(fd);
     }
     keep(file.as_raw_fd()).ok()
-}
-
-/// A copy of a folder's descriptor in our range.
-pub(crate) fn keep_folder(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
-    Some(host::file_of(keep(fd.as_raw_fd()).ok()?).ok()?.into())
 }
 
 /// Shall `fd` be closed on `execve`?

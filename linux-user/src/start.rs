@@ -130,11 +130,20 @@ fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread,
 
 /// The folder where translations are kept, out of the guest's way.
 fn cache(config: &Config) -> Option<CacheDir> {
-    let handed_on = || CacheDir::from_fd(host::file_of(config.cache_fd?).ok()?.into()).ok();
-    let own = |dir: &CacheDir| CacheDir::from_fd(own::keep_folder(dir.as_fd())?).ok();
-    match &config.cache {
-        Some(dir) => own(dir),
-        None => own(&handed_on()?),
+    let fd = match (&config.cache, config.cache_fd) {
+        (Some(dir), _) => own::keep(dir.as_fd().as_raw_fd()).ok()?,
+        (None, Some(fd)) => own::adopt(host::file_of(fd).ok()?)?,
+        (None, None) => return None,
+    };
+    match CacheDir::from_fd(host::file_of(fd).ok()?.into()) {
+        Ok(dir) => Some(dir),
+        // We may be somebody else than the jib that handed it on.
+        Err(why) => {
+            if config.verbose {
+                host::print(2, &format!("jib: translations are not kept: {why}\n"));
+            }
+            None
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 /* Tells where its images are, in one line: itself and, if dynamic, the dynamic linker, libc, libm and a library that is
-   loaded late. With "exec", goes away from its files first and tells it from the program that it executes. With a file:
-   where its mappings come that a dynamic linker might make of it. */
+   loaded late. With "exec" (or "drop": as a user without rights), goes away from its files first and tells it from the
+   program that it executes. With a file: where its mappings come that a dynamic linker might make of it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 int main(int argc, char **argv) {
-    if (argc == 2 && strcmp(argv[1], "exec") == 0) {
+    int drop = argc == 2 && strcmp(argv[1], "drop") == 0;
+    if (drop || (argc == 2 && strcmp(argv[1], "exec") == 0)) {
+        if (drop && setuid(65534) != 0) return 1;
         for (int fd = 3; fd < 70000; fd++) close(fd);
         syscall(SYS_close_range, 3, ~0U, 0);
         chdir("/");
