@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use jib_debug::address::Address;
@@ -198,7 +198,7 @@ impl EngineArgs {
 pub(crate) struct CacheArgs {
     /// Keep translations in this folder for the next time, or `off` [default: $JIB_CACHE, $XDG_CACHE_HOME/jib or
     /// ~/.cache/jib]
-    #[arg(long, value_name = "DIR|off", value_parser = NonEmptyStringValueParser::new().map(OsString::from))]
+    #[arg(long, value_name = "DIR|off", value_parser = OsStringValueParser::new().try_map(not_empty))]
     pub(crate) cache: Option<OsString>,
 }
 
@@ -357,9 +357,9 @@ pub(crate) enum CacheAction {
     Clear,
     /// Remove the translations that were written longest ago until the rest is small enough
     Gc {
-        /// Small enough, with K, M or G
-        #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size)]
-        max_size: u64,
+        /// Small enough, with K, M or G [default: 512M]
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        max_size: Option<u64>,
     },
 }
 
@@ -615,6 +615,10 @@ fn assignment(text: &str) -> Result<(OsString, OsString), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err("needs the form VAR=VALUE".into()),
     }
+}
+
+fn not_empty(text: OsString) -> Result<OsString, &'static str> {
+    if text.is_empty() { Err("needs a folder, or off") } else { Ok(text) }
 }
 
 /// A number of bytes: `123`, `8K`, `8M`, `1G`.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use jib_backend::cache_dir::DEFAULT_LIMIT;
 use jib_testing::program::{self, Run};
 use jib_testing::tools::{self, NOBODY, Scratch, is_root};
 use jib_testing::{fetch, guest};
@@ -222,6 +223,8 @@ fn the_folder_is_looked_at_and_emptied() {
     assert_eq!(verb(&["stat"]), format!("{name}: 4 files, 4.0 MiB\n"));
     let doctor = run(jib().arg("doctor").env("XDG_CACHE_HOME", dir.path())).text();
     assert!(doctor.contains(&format!("ok   translations are kept in {name}: 4 files, 4.0 MiB\n")), "{doctor}");
+    let gc_help = says(jib().args(["cache", "gc", "--help"]));
+    assert!(gc_help.contains(&format!("[default: {}M]", DEFAULT_LIMIT >> 20)), "{gc_help}");
     assert_eq!(verb(&["gc"]), format!("{name}: 0 files, 0.0 MiB removed, 4 files, 4.0 MiB left\n"));
     assert_eq!(
         verb(&["gc", "--max-size", "3000K"]),

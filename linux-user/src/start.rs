@@ -68,8 +68,7 @@ pub(crate) fn run(config: Config) -> Result<ExitStatus, Error> {
 
 /// Loads the program and makes the thread that begins it.
 fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread, Error> {
-    let cache = cache(&config);
-    let places = cache.as_ref().and_then(|dir| dir.salt().ok()).map(Places::new);
+    let (cache, places) = cache(&config).unzip();
     // No longer in the guest's way.
     config.cache = None;
     let space = Arc::new(AddressSpace::new(places));
@@ -128,15 +127,16 @@ fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread,
     Ok(thread)
 }
 
-/// The folder where translations are kept, out of the guest's way.
-fn cache(config: &Config) -> Option<CacheDir> {
+/// The folder where translations are kept, out of the guest's way, and the places of images that its salt makes.
+fn cache(config: &Config) -> Option<(CacheDir, Places)> {
     let fd = match (&config.cache, config.cache_fd) {
         (Some(dir), _) => own::keep(dir.as_fd().as_raw_fd()).ok()?,
         (None, Some(fd)) => own::adopt(host::file_of(fd).ok()?)?,
         (None, None) => return None,
     };
-    match CacheDir::from_fd(host::file_of(fd).ok()?.into()) {
-        Ok(dir) => Some(dir),
+    let dir = CacheDir::from_fd(host::file_of(fd).ok()?.into());
+    match dir.and_then(|dir| Ok((dir.salt()?, dir))) {
+        Ok((salt, dir)) => Some((dir, Places::new(salt))),
         // We may be somebody else than the jib that handed it on.
         Err(why) => {
             if config.verbose {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use jib_backend::cache_dir::{Amount, CacheDir, Refused};
+use jib_backend::cache_dir::{Amount, CacheDir, DEFAULT_LIMIT, Refused};
 use jib_linux_user::has_borrowed_rights;
 
 use crate::cli::{CacheAction, CacheArgs, CacheCommand};
@@ -144,7 +144,7 @@ fn shrink(path: &Path, action: &CacheAction) -> Result<(Amount, Amount), Refused
     let removed = match action {
         CacheAction::Stat => Amount::default(),
         CacheAction::Clear => dir.clear()?,
-        CacheAction::Gc { max_size } => dir.collect(*max_size)?,
+        CacheAction::Gc { max_size } => dir.collect(max_size.unwrap_or(DEFAULT_LIMIT))?,
     };
     Ok((removed, dir.amount()?))
 }
