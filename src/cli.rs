@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use jib_debug::address::Address;
@@ -57,6 +58,17 @@ No rights are needed: user and group 0 inside are you outside. With subordinate 
 /etc/subgid (packages `uidmap`), the others are those; without, files given to others stay yours and becoming
 another user is pretended, as fakeroot does. As root, the ids are the real ones.";
 
+const CACHE_EXAMPLES: &str = "\
+Examples:
+  jib cache stat                                  where translations are kept, and their size
+  jib cache gc --max-size 100M                    remove the oldest
+  jib cache clear                                 remove them all; only time is lost
+  jib cache --cache /var/tmp/mine stat            another folder
+  jib run --cache off ./app                       neither use nor keep translations
+
+The folder is used only if it is yours and nobody else can write to it, and never by programs with more rights
+than their caller. With it, libraries have the same addresses in all your processes, as on no other machine.";
+
 const BOOT_EXAMPLES: &str = "\
 Examples:
   jib boot                                        Debian's kernel (fetched once) and a shell
@@ -92,6 +104,9 @@ pub(crate) enum Command {
     Binfmt(BinfmtArgs),
     /// Tell what of this system matters to jib
     Doctor(DoctorArgs),
+    /// Look at the folder where translations are kept, or make it smaller
+    #[command(after_help = CACHE_EXAMPLES)]
+    Cache(CacheCommand),
     /// Start an ARM64 Linux kernel, or another system, on a virtual board
     #[command(after_help = BOOT_EXAMPLES)]
     Boot(BootArgs),
@@ -126,9 +141,9 @@ pub(crate) struct EngineArgs {
     /// Wait for the compiler instead of interpreting on meanwhile
     #[arg(long)]
     pub(crate) sync: bool,
-    /// Code cache size in MiB
+    /// Memory for translated code in MiB
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) cache: Option<u32>,
+    pub(crate) code_cache: Option<u32>,
     /// Verify all generated code (slow)
     #[arg(long)]
     pub(crate) verify: bool,
@@ -152,7 +167,7 @@ impl EngineArgs {
         };
         o.quick = self.quick.unwrap_or(o.quick);
         o.threshold = self.threshold.unwrap_or(o.threshold);
-        o.cache_bytes = self.cache.map_or(o.cache_bytes, |mib| (mib as usize) << 20);
+        o.cache_bytes = self.code_cache.map_or(o.cache_bytes, |mib| (mib as usize) << 20);
         o
     }
 
@@ -170,7 +185,7 @@ impl EngineArgs {
         };
         number("--quick", self.quick);
         number("--threshold", self.threshold);
-        number("--cache", self.cache);
+        number("--code-cache", self.code_cache);
         for (name, on) in [("--sync", self.sync), ("--verify", self.verify), ("--perf-map", self.perf_map)] {
             args.extend(on.then(|| name.into()));
         }
@@ -178,11 +193,25 @@ impl EngineArgs {
     }
 }
 
+/// Where translations are kept.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct CacheArgs {
+    /// Keep translations in this folder for the next time, or `off` [default: $JIB_CACHE, $XDG_CACHE_HOME/jib or
+    /// ~/.cache/jib]
+    #[arg(long, value_name = "DIR|off", value_parser = OsStringValueParser::new().try_map(not_empty))]
+    pub(crate) cache: Option<OsString>,
+}
+
 /// `jib run`
 #[derive(Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    /// Keep translations in this open folder
+    #[arg(long, value_name = "FD", hide = true)]
+    pub(crate) cache_fd: Option<i32>,
     /// Look absolute paths up under ROOT first
     #[arg(short = 'L', long, value_name = "ROOT")]
     pub(crate) sysroot: Option<PathBuf>,
@@ -310,6 +339,30 @@ pub(crate) enum BinfmtAction {
     Status,
 }
 
+/// `jib cache`
+#[derive(Args)]
+pub(crate) struct CacheCommand {
+    #[command(flatten)]
+    pub(crate) place: CacheArgs,
+    #[command(subcommand)]
+    pub(crate) action: CacheAction,
+}
+
+/// What to do with the folder.
+#[derive(Subcommand)]
+pub(crate) enum CacheAction {
+    /// Tell where it is, and how many files of what size are in it
+    Stat,
+    /// Remove all translations
+    Clear,
+    /// Remove the translations that were written longest ago until the rest is small enough
+    Gc {
+        /// Small enough, with K, M or G [default: 512M]
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        max_size: Option<u64>,
+    },
+}
+
 /// `jib doctor`
 #[derive(Args)]
 pub(crate) struct DoctorArgs {
@@ -323,6 +376,8 @@ pub(crate) struct DoctorArgs {
 pub(crate) struct ShellArgs {
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     #[command(flatten)]
     pub(crate) root: RootArgs,
     /// Make the folder first, of Debian's packages: the host's release, or the one named
@@ -441,6 +496,8 @@ pub(crate) struct BootArgs {
     pub(crate) verbose: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Run this in the guest instead of a shell; its exit code is jib's
     #[arg(last = true, value_name = "CMD [ARGS]")]
     pub(crate) command: Vec<OsString>,
@@ -534,8 +591,8 @@ fn started_by_kernel(args: Vec<OsString>, start: &BinfmtStart, as_qemu: bool) ->
 
 /// `jib PROG` means `jib run PROG`.
 fn with_verb(mut args: Vec<OsString>) -> Vec<OsString> {
-    const OWN: [&str; 10] =
-        ["run", "shell", "binfmt", "doctor", "boot", "translate", "-h", "--help", "-V", "--version"];
+    const OWN: [&str; 11] =
+        ["run", "shell", "binfmt", "doctor", "cache", "boot", "translate", "-h", "--help", "-V", "--version"];
     if args.get(1).is_some_and(|first| !OWN.iter().any(|own| first == OsStr::new(own))) {
         args.insert(1, "run".into());
     }
@@ -558,6 +615,22 @@ fn assignment(text: &str) -> Result<(OsString, OsString), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err("needs the form VAR=VALUE".into()),
     }
+}
+
+fn not_empty(text: OsString) -> Result<OsString, &'static str> {
+    if text.is_empty() { Err("needs a folder, or off") } else { Ok(text) }
+}
+
+/// A number of bytes: `123`, `8K`, `8M`, `1G`.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.chars().last() {
+        Some('k' | 'K') => (&text[..text.len() - 1], 10),
+        Some('m' | 'M') => (&text[..text.len() - 1], 20),
+        Some('g' | 'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
+    bytes.ok_or_else(|| "needs a number of bytes, or one with K, M or G".into())
 }
 
 /// `HOST[:INSIDE]`, both absolute in the end.
@@ -601,7 +674,7 @@ mod tests {
 
     #[test]
     fn engine_arguments_survive_a_round_trip() {
-        let r = run(&["jib", "run", "--engine", "interp", "--threshold", "3", "--cache", "8", "--sync", "x"]);
+        let r = run(&["jib", "run", "--engine", "interp", "--threshold", "3", "--code-cache", "8", "--sync", "x"]);
         let mut again: Vec<OsString> = vec!["jib".into(), "run".into()];
         again.extend(r.engine.to_args());
         again.push("x".into());

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Ok(cli::Command::Shell(args)) => cmd::shell::main(&args),
         Ok(cli::Command::Binfmt(args)) => cmd::binfmt::main(&args),
         Ok(cli::Command::Doctor(args)) => cmd::doctor::main(&args),
+        Ok(cli::Command::Cache(args)) => cmd::cache::main(&args),
         Ok(cli::Command::Boot(args)) => cmd::boot::main(&args),
         Ok(cli::Command::Translate(args)) => cmd::translate::main(&args),
         Err(code) => code,

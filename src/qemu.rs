@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::cli;
+
 /// The names under which we speak so.
 const NAMES: [&str; 2] = ["qemu-aarch64", "qemu-aarch64-static"];
 /// Where distributions put a root for that program.
@@ -145,7 +147,8 @@ fn apply(request: &mut Request, said: &str, meaning: Meaning, value: OsString) -
             }
         }
         Stack => {
-            let bytes = size(&value).ok_or_else(|| Other::Refuse(format!("{said}: {} is no size", value.display())))?;
+            let bytes = value.to_str().and_then(|v| cli::size(v).ok());
+            let bytes = bytes.ok_or_else(|| Other::Refuse(format!("{said}: {} is no size", value.display())))?;
             request.options.extend(["-s".into(), (bytes >> 10).max(64).to_string().into()]);
         }
         Flag(option) => request.options.push(option.into()),
@@ -155,18 +158,6 @@ fn apply(request: &mut Request, said: &str, meaning: Meaning, value: OsString) -
         Help => return Err(Other::Say(help())),
     }
     Ok(())
-}
-
-/// Bytes of `123`, `8K`, `8M`, `1G`.
-fn size(text: &OsStr) -> Option<u64> {
-    let text = text.to_str()?;
-    let (digits, shift) = match text.chars().last()? {
-        'k' | 'K' => (&text[..text.len() - 1], 10),
-        'm' | 'M' => (&text[..text.len() - 1], 20),
-        'g' | 'G' => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 fn help() -> String {

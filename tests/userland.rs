@@ -24,7 +24,9 @@ impl Place {
         for sub in ["root/bin", "root/etc", "root/home"] {
             fs::create_dir_all(place.at(sub)).expect("cannot make a folder");
         }
-        fs::copy(env!("CARGO_BIN_EXE_jib"), place.at("jib")).expect("cannot copy");
+        // By a process of its own: were it written by this one, a child just being started by another test could still
+        // have it open for writing, and it could not be executed.
+        tools::output(Command::new("cp").args([env!("CARGO_BIN_EXE_jib").into(), place.at("jib")]));
         fs::copy(fetch::busybox(), place.at("root/bin/busybox")).expect("cannot copy");
         for applet in ["sh", "ls", "cat", "id", "chown", "readlink", "mkdir", "stat", "su", "uname", "touch"] {
             symlink("busybox", place.at("root/bin").join(applet)).expect("cannot link");

@@ -269,6 +269,8 @@ pub(crate) struct Cache {
     keeping: bool,
     /// Regions that it has not given yet.
     unkept: Vec<u64>,
+    /// Units lifted since [`Cache::take_interpreted`].
+    lifted: Vec<Arc<Unit>>,
     /// Host addresses of modules' code.
     modules: Vec<(Range<u64>, u64)>,
     /// Counters.
@@ -304,6 +306,7 @@ impl Cache {
             closed: false,
             keeping,
             unkept: Vec::new(),
+            lifted: Vec::new(),
             modules: Vec::new(),
             invalidated: 0,
             evicted: 0,
@@ -333,6 +336,9 @@ impl Cache {
         self.threads.retain(|t| thread(t));
         self.lifts = 0;
         self.log.clear();
+        // The parent keeps what it has made.
+        self.unkept.clear();
+        self.lifted.clear();
         for unit in self.wanted.drain(..) {
             unit.queued.store(false, Ordering::Relaxed);
         }
@@ -388,12 +394,13 @@ impl Cache {
     }
 
     /// Keeps the block of `unit`, lifted from `region.code`, unless it is stale.
-    pub(crate) fn set_block(&mut self, lift: Lift, unit: &Unit, region: Region) -> bool {
+    pub(crate) fn set_block(&mut self, lift: Lift, unit: &Arc<Unit>, region: Region) -> bool {
         if !self.end_lift(lift, &region.code) || unit.dead.load(Ordering::Relaxed) {
             return false;
         }
         // Its pages know it already if this is not the first time.
         if unit.extent.get().is_none() {
+            self.lifted.extend(self.keeping.then(|| unit.clone()));
             for page in pages(&region.code) {
                 self.unit_pages.entry(page).or_default().push(unit.at);
             }
@@ -748,12 +755,11 @@ impl Cache {
         made
     }
 
-    /// Units that are interpreted so far.
-    pub(crate) fn interpreted(&self) -> Vec<Arc<Unit>> {
-        let cold = |u: &&Arc<Unit>| {
-            u.extent.get().is_some() && u.code.load(Ordering::Relaxed) == 0 && !u.too_hard.load(Ordering::Relaxed)
-        };
-        self.units.values().filter(cold).cloned().collect()
+    /// Units lifted since this was last asked that have no code.
+    pub(crate) fn take_interpreted(&mut self) -> Vec<Arc<Unit>> {
+        let mut units = std::mem::take(&mut self.lifted);
+        units.retain(|u| u.code.load(Ordering::Relaxed) == 0 && !u.too_hard.load(Ordering::Relaxed));
+        units
     }
 
     /// Has guest code in `ranges` changed since `lift` began?

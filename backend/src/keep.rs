@@ -34,14 +34,22 @@ impl<G: Guest> Translator<G> {
             }
             c.enter_module(unit)
         });
+        if !agrees {
+            let _pass = self.gate.pass();
+            store.distrust(image);
+        }
         self.counters.recalled.fetch_add(u64::from(recalled), Ordering::Relaxed);
         recalled
     }
 
     /// Writes what was translated since the last time to the store. Blocks that have only been interpreted are
-    /// translated for it, as long as that takes less than a quarter of the process's time so far.
+    /// translated for it, as long as that takes less than a quarter of the process's time so far. A process that only
+    /// shares its parent's memory leaves that to the parent.
     pub fn keep(&self) {
-        let Some(store) = &self.store else { return };
+        let Some(store) = self.store.as_ref().filter(|_| self.owner.load(Ordering::Relaxed) == std::process::id())
+        else {
+            return;
+        };
         let (lift, mut made) = self.with_cache(|c| (c.begin_lift(), c.take_unkept()));
         self.translate_interpreted(&mut made);
         let mut files: HashMap<Image, Vec<(Vec<Range<u64>>, Record)>> = HashMap::new();
@@ -76,7 +84,7 @@ impl<G: Guest> Translator<G> {
     fn translate_interpreted(&self, made: &mut Vec<Made>) {
         let Some(mut compiler) = self.quick_compiler() else { return };
         let (start, budget) = (entry::thread_nanos(), entry::process_nanos() / 4);
-        for unit in self.with_cache(|c| c.interpreted()) {
+        for unit in self.with_cache(Cache::take_interpreted) {
             if entry::thread_nanos() - start > budget {
                 return;
             }

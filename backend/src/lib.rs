@@ -19,6 +19,7 @@
 
 mod abi;
 mod cache;
+pub mod cache_dir;
 mod code_memory;
 mod compile;
 mod dump;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jib_ir::guest::{Fetch, Guest, Limit};
@@ -43,6 +43,8 @@ pub struct Translator<G: Guest> {
     me: Weak<Translator<G>>,
     /// The copy of the code memory that a fork under way gives to the child.
     for_child: Mutex<Option<std::os::fd::OwnedFd>>,
+    /// The process whose translations these are.
+    pub(crate) owner: AtomicU32,
     /// Where translations are kept, if those made here can be.
     pub(crate) store: Option<Arc<Store>>,
 }
@@ -101,6 +103,7 @@ impl<G: Guest> Translator<G> {
             me: me.clone(),
             for_child: Mutex::new(None),
             store,
+            owner: AtomicU32::new(std::process::id()),
         }))
     }
 
@@ -195,7 +198,7 @@ impl<G: Guest> Translator<G> {
     }
 
     /// Lifts the block of `unit` for the interpreter. False if it went stale meanwhile.
-    pub(crate) fn lift_block(&self, unit: &Unit) -> Result<bool, Fault> {
+    pub(crate) fn lift_block(&self, unit: &Arc<Unit>) -> Result<bool, Fault> {
         let lift = self.with_cache(Cache::begin_lift);
         match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS) {
             Ok(mut region) => {
@@ -444,6 +447,7 @@ impl<G: Guest> Translator<G> {
                 cache.abandon();
             }
         }
+        self.owner.store(std::process::id(), Ordering::Relaxed);
         self.gate.reopen();
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use common::*;
+use jib_backend::cache_dir::CacheDir;
 use jib_backend::{Image, Images, Options, Stats, Store, Translator};
 use jib_ir::guest::Fetch;
 use jib_ir::op::*;
@@ -108,7 +109,7 @@ fn run_with(folder: &Path, setting: &Setting, keep: bool) -> Stats {
     let p = Program::default();
     p.put(work(setting.add));
     p.put(again());
-    let store = Store::new(fs::File::open(folder).expect("a folder").into(), Box::new(Everything), setting.guest);
+    let store = Store::new(Arc::new(CacheDir::open(folder).expect("a folder")), Box::new(Everything), setting.guest);
     let options = Options {
         quick: 8,
         threshold: setting.threshold,
@@ -150,7 +151,7 @@ fn what_has_run_once_is_kept_as_well() {
     let p = Program::default();
     p.put(again());
     let options = || {
-        let store = Store::new(fs::File::open(&folder.0).expect("a folder").into(), Box::new(Everything), b"");
+        let store = Store::new(Arc::new(CacheDir::open(&folder.0).expect("a folder")), Box::new(Everything), b"");
         Options { quick: 8, threshold: 3000, store: Some(Arc::new(store)), ..eager() }
     };
     let t = Translator::new(p.clone(), Box::new(Words::default()), options()).expect("a translator");

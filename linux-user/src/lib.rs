@@ -18,6 +18,7 @@ mod loader;
 #[allow(unsafe_code, reason = "guest memory access that may fault")]
 mod mem;
 mod own;
+mod place;
 mod process;
 pub mod root;
 mod run;
@@ -37,6 +38,8 @@ mod vma;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use jib_backend::cache_dir::CacheDir;
 
 pub use elf::ElfError;
 pub use error::Error;
@@ -67,10 +70,14 @@ pub struct Config {
     pub verbose: bool,
     /// The translator's settings.
     pub backend: jib_backend::Options,
+    /// The folder where translations are kept for the next time. Images then have stable addresses.
+    pub cache: Option<Arc<CacheDir>>,
+    /// The same, open already: handed on by the jib that started this one. Used if it is as good as one that we open.
+    pub cache_fd: Option<i32>,
     /// Bytes of the first thread's stack.
     pub stack_size: u64,
     /// Options with which jib starts itself when the program executes another AArch64 program:
-    /// `jib REEXEC... --program-fd FD --argv0 NAME -- PROGRAM ARGUMENTS...`.
+    /// `jib REEXEC... [--cache-fd FD | --cache off] --program-fd FD --argv0 NAME -- PROGRAM ARGUMENTS...`.
     pub reexec: Vec<OsString>,
     /// Where a debugger connects; the program waits for it before its first instruction.
     pub gdb: Option<Arc<jib_debug::address::Listener>>,
@@ -101,6 +108,8 @@ impl Config {
             strace: false,
             verbose: false,
             backend: jib_backend::Options::default(),
+            cache: None,
+            cache_fd: None,
             stack_size: 8 << 20,
             reexec: Vec::new(),
             gdb: None,
@@ -147,6 +156,14 @@ pub fn binfmt_start() -> Option<BinfmtStart> {
     let keeps_name = host::auxval(libc::AT_FLAGS) & PRESERVE_ARGV0 != 0;
     let secure = host::auxval(libc::AT_SECURE) != 0;
     (program.is_some() || keeps_name).then_some(BinfmtStart { program, keeps_name, secure })
+}
+
+/// Has this process rights that whoever started it has not, as by a set-user-ID bit?
+pub fn has_borrowed_rights() -> bool {
+    let id = |nr| host::call(nr, &[]);
+    host::auxval(libc::AT_SECURE) != 0
+        || id(libc::SYS_getuid) != id(libc::SYS_geteuid)
+        || id(libc::SYS_getgid) != id(libc::SYS_getegid)
 }
 
 /// Kills the calling process by `signal`, so that its parent sees what happened to the guest.

@@ -13,9 +13,9 @@ use crate::mem;
 use crate::space::{AddressSpace, Mmap};
 use crate::vma::Kind;
 
-/// Where a relocatable program goes if the place is free.
+/// Where a relocatable program goes if the place is free and images have none of their own.
 const PROGRAM_BASE: u64 = 0x20_0000_0000;
-/// Where the dynamic linker goes if the place is free.
+/// The same for the dynamic linker.
 const INTERPRETER_BASE: u64 = 0x30_0000_0000;
 
 /// Where everything was put.
@@ -132,7 +132,8 @@ impl Program {
     fn map(&self, hint: u64, space: &AddressSpace) -> Result<u64, Error> {
         let span = self.image.span();
         let bias = if self.image.relocatable {
-            self.reserve_anywhere(hint, &span, space)?.wrapping_sub(span.start)
+            let place = space.place_of(self.file.as_raw_fd());
+            self.reserve_anywhere(place.unwrap_or(hint), &span, space)?.wrapping_sub(span.start)
         } else {
             self.reserve_exactly(&span, space)?;
             0

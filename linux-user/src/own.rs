@@ -1,8 +1,8 @@
 //! Descriptors that are ours, not the guest's: it neither sees them closed nor closes them.
 //!
-//! Three things must stay in reach wherever the guest goes (another root, a deleted file): the file
+//! Four things must stay in reach wherever the guest goes (another root, a deleted file): the file
 //! that jib itself runs from, so that it can start itself; the guest's program, for
-//! `/proc/self/exe`; and the log of system calls.
+//! `/proc/self/exe`; the folder where translations are kept; and the log of system calls.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -27,6 +27,8 @@ pub(crate) struct OwnFds {
     pub exe: Option<i32>,
     /// The guest's program.
     pub program: Option<i32>,
+    /// The folder where translations are kept.
+    pub cache: Option<i32>,
     /// The log of system calls.
     pub log: Option<i32>,
     /// Somebody watches: then some numbers are set apart for a debugger's sockets and its way to memory, for a trace,
@@ -44,7 +46,7 @@ impl OwnFds {
     pub(crate) fn all(&self) -> impl Iterator<Item = i32> + '_ {
         let first = OWN_FD_MIN as i32;
         let watchers = self.watched.then_some(first..first + WATCHER).into_iter().flatten();
-        [self.exe, self.program, self.log].into_iter().flatten().chain(watchers)
+        [self.exe, self.program, self.cache, self.log].into_iter().flatten().chain(watchers)
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jib_backend::Translator;
+use jib_backend::cache_dir::CacheDir;
 use jib_frontend_aarch64::A64;
 
 use crate::host;
@@ -37,6 +38,8 @@ pub(crate) struct Process {
     pub reexec: Vec<OsString>,
     /// Descriptors that the guest does not see.
     pub own: OwnFds,
+    /// Where translations are kept; its descriptor is one of `own`.
+    pub cache: Option<Arc<CacheDir>>,
     /// Report what is not supported.
     pub verbose: bool,
     /// The process that `run` was called in; forked children have another id.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
+use jib_backend::{Image, Images};
 use jib_ir::guest::Fetch;
 use jib_ir::runtime::{Fault, RmwOp, Runtime};
 use jib_ir::ty::Size;
@@ -132,6 +133,12 @@ impl Fetch for Code {
 
     fn shows(&self, pc: u64, code: &[u8]) -> bool {
         self.0.shows(pc, code)
+    }
+}
+
+impl Images for Code {
+    fn at(&self, pc: u64) -> Option<Image> {
+        self.0.image_at(pc).map(|(identity, range)| Image { identity, start: range.start })
     }
 }
 

@@ -14,7 +14,8 @@ use jib_ir::ty::Size;
 use crate::elf::{PAGE, TASK_SIZE, page_up};
 use crate::host::{Errno, try_call};
 use crate::mem::{self, SEGV_ACCERR, SEGV_MAPERR};
-use crate::vma::{Kind, VmaList};
+use crate::place::{self, Places};
+use crate::vma::{Kind, Vma, VmaList};
 
 const PROT_RWX: i32 = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
 /// `MAP_32BIT` exists on x86 only; AArch64 ignores the bit. Growing downwards is not tracked.
@@ -35,6 +36,8 @@ pub(crate) struct Inner {
 #[derive(Default, Debug)]
 pub(crate) struct AddressSpace {
     inner: Mutex<Inner>,
+    /// Where images prefer to be; without, nobody asks what an image is.
+    places: Option<Places>,
 }
 
 /// What a change of the address space did, besides its result.
@@ -107,13 +110,42 @@ impl AddressSpace {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An empty one, in which images have their places.
+    pub(crate) fn new(places: Option<Places>) -> AddressSpace {
+        AddressSpace { inner: Mutex::default(), places }
+    }
+
+    /// The address that the image behind `fd` prefers, if images have places.
+    pub(crate) fn place_of(&self, fd: i32) -> Option<u64> {
+        Some(self.places.as_ref()?.of(place::identity(fd)?))
+    }
+
+    /// The identity of the image that a request maps code of. What the guest could write to, or others change under
+    /// its feet, is none.
+    fn image_of(&self, m: &Mmap) -> Option<u128> {
+        self.places.as_ref()?;
+        let private_file = m.flags & (libc::MAP_TYPE | libc::MAP_ANONYMOUS) == libc::MAP_PRIVATE;
+        let code = m.prot & (libc::PROT_EXEC | libc::PROT_WRITE) == libc::PROT_EXEC;
+        if private_file && code { place::identity(m.fd) } else { None }
+    }
+
+    /// The image whose code is at `pc`: its identity, and the executable pages of it around there.
+    pub(crate) fn image_at(&self, pc: u64) -> Option<(u128, Range<u64>)> {
+        self.lock().vmas.image_at(pc)
+    }
+
     /// `mmap`
     pub(crate) fn mmap(&self, m: Mmap) -> Change<u64> {
         if m.len == 0 || !m.offset.is_multiple_of(PAGE) {
             return Err(Errno(libc::EINVAL));
         }
         let fixed = m.flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
-        let at = if fixed || m.addr.checked_add(m.len).is_some_and(|e| e <= TASK_SIZE) { m.addr } else { 0 };
+        let image = self.image_of(&m);
+        let addr = match (&self.places, image) {
+            (Some(places), Some(identity)) if m.addr == 0 && !fixed => places.of(identity),
+            _ => m.addr,
+        };
+        let at = if fixed || addr.checked_add(m.len).is_some_and(|e| e <= TASK_SIZE) { addr } else { 0 };
         let wanted = range_of(if fixed { at } else { 0 }, m.len, libc::ENOMEM)?;
         let flags = m.flags & !DROPPED_MAP_FLAGS;
         let mut inner = self.lock();
@@ -122,7 +154,11 @@ impl AddressSpace {
         let claimed = if replaces { inner.claim(wanted)? } else { Vec::new() };
         match raw_mmap(at, m.len, host_prot(m.prot), flags, m.fd, m.offset) {
             Ok(value) => {
-                inner.vmas.insert(value..page_up(value + m.len), m.prot & PROT_RWX, m.kind);
+                let range = value..page_up(value + m.len);
+                match image {
+                    Some(identity) => inner.image_mapped(range, identity, m.prot & PROT_RWX),
+                    None => inner.vmas.insert(range, m.prot & PROT_RWX, m.kind),
+                }
                 Ok(Changed { value, stale })
             }
             Err(e) => {
@@ -249,6 +285,11 @@ impl AddressSpace {
 const SHM_SEGSZ_WORD: usize = 6;
 
 impl Inner {
+    /// Notes that pages of an image were mapped executable; `munmap` and mappings over it take it back.
+    fn image_mapped(&mut self, range: Range<u64>, identity: u128, prot: i32) {
+        self.vmas.insert(range, prot, Kind::Image(identity));
+    }
+
     /// Makes sure that `range` may be replaced: reserves the parts where the guest has nothing, so
     /// that nothing of the translator's is there. Returns what was reserved.
     fn claim(&self, range: Range<u64>) -> Result<Vec<Range<u64>>, Errno> {
@@ -330,6 +371,8 @@ impl Fetch for AddressSpace {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
@@ -362,6 +405,53 @@ mod tests {
         assert_eq!(space.munmap(at, PAGE).unwrap().stale, None);
         assert_eq!(space.word(at).unwrap_err().cause, 11 << 16 | SEGV_MAPERR);
         assert!(space.munmap(at + PAGE, 3 * PAGE).unwrap().stale.is_some());
+    }
+
+    #[test]
+    fn images_have_places_and_are_noted() {
+        let path = std::env::temp_dir().join(format!("jib-images-{}", std::process::id()));
+        std::fs::write(&path, vec![1; 3 * PAGE as usize]).expect("a file");
+        let file = std::fs::File::options().read(true).write(true).open(&path).expect("it is there");
+        std::fs::remove_file(&path).expect("removed");
+        let fd = file.as_raw_fd();
+        const RX: i32 = libc::PROT_READ | libc::PROT_EXEC;
+        let request = |prot, flags| Mmap { addr: 0, len: 3 * PAGE, prot, flags, fd, offset: 0, kind: Kind::Plain };
+        let code = request(RX, libc::MAP_PRIVATE);
+
+        let space = AddressSpace::new(Some(Places::new([3; 32])));
+        let identity = place::identity(fd).expect("a file");
+        let first = space.mmap(code).expect("room").value;
+        assert_eq!(Some(first), space.place_of(fd));
+        assert_eq!(space.image_at(first + PAGE), Some((identity, first..first + 3 * PAGE)));
+        let second = space.mmap(code).expect("room").value;
+        assert_eq!(space.image_at(second).map(|i| i.0), Some(identity), "elsewhere, but noted");
+        anonymous(&space, first + PAGE, PAGE, RX, libc::MAP_FIXED).expect("room");
+        assert_eq!(space.image_at(first + PAGE), None);
+        space.munmap(first, PAGE).expect("it is there");
+        assert_eq!(space.image_at(first), None);
+        assert_eq!(space.image_at(first + 2 * PAGE), Some((identity, first + 2 * PAGE..first + 3 * PAGE)));
+        let moved = space.mremap(second, 3 * PAGE, 3 * PAGE, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, first);
+        assert_eq!(moved.expect("room").value, first);
+        assert_eq!(space.image_at(first), Some((identity, first..first + 3 * PAGE)));
+        assert_eq!(space.image_at(second), None);
+        space.munmap(first, 3 * PAGE).expect("it is there");
+
+        for no_image in [
+            request(RX, libc::MAP_SHARED),
+            request(RX | libc::PROT_WRITE, libc::MAP_SHARED),
+            request(RX | libc::PROT_WRITE, libc::MAP_PRIVATE),
+            request(libc::PROT_READ, libc::MAP_PRIVATE),
+            request(RX, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS),
+        ] {
+            let at = space.mmap(no_image).expect("room").value;
+            assert_eq!(space.image_at(at), None, "{no_image:?}");
+            assert_ne!(Some(at), space.place_of(fd), "{no_image:?}");
+            space.munmap(at, 3 * PAGE).expect("it is there");
+        }
+        let placeless = AddressSpace::default();
+        let at = placeless.mmap(code).expect("room").value;
+        assert_eq!((placeless.place_of(fd), placeless.image_at(at)), (None, None));
+        placeless.munmap(at, 3 * PAGE).expect("it is there");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! From a configuration to a running first thread.
 
 use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jib_backend::Translator;
+use jib_backend::cache_dir::CacheDir;
+use jib_backend::{Store, Translator};
 use jib_frontend_aarch64::A64;
 use jib_ir::state::State;
 
@@ -16,6 +18,7 @@ use crate::error::Error;
 use crate::host;
 use crate::loader::{self, Program};
 use crate::own::{self, OwnFds};
+use crate::place::Places;
 use crate::process::{Facts, Process, in_sysroot, joined};
 use crate::runtime::Code;
 use crate::script::{self, InterpreterLine};
@@ -64,9 +67,15 @@ pub(crate) fn run(config: Config) -> Result<ExitStatus, Error> {
 }
 
 /// Loads the program and makes the thread that begins it.
-fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Error> {
-    let space = Arc::new(AddressSpace::default());
-    let translator = Translator::new(A64, Box::new(Code(space.clone())), config.backend.clone());
+fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread, Error> {
+    let (cache, places) = cache(&config).unzip();
+    // No longer in the guest's way.
+    config.cache = None;
+    let space = Arc::new(AddressSpace::new(places));
+    let cache = cache.map(Arc::new);
+    let mut options = config.backend.clone();
+    options.store = cache.as_ref().map(|dir| Arc::new(Store::new(dir.clone(), Box::new(Code(space.clone())), b"")));
+    let translator = Translator::new(A64, Box::new(Code(space.clone())), options);
     let translator = translator.map_err(|e| Error::Translator(e.to_string()))?;
     let loaded = target.program.load(target.interpreter.as_ref(), &space)?;
     let stack_size = config.stack_size.clamp(64 << 10, 1 << 40).next_multiple_of(PAGE);
@@ -88,6 +97,7 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
     let own = OwnFds {
         exe: own::exe(),
         program: own::adopt(target.program.into_file()),
+        cache: cache.as_ref().map(|dir| dir.as_fd().as_raw_fd()),
         // A copy of standard error that the guest does not close by accident.
         log: if config.strace { own::keep(2).ok().or(Some(2)) } else { None },
         watched: config.gdb.is_some() || config.trace.is_some() || config.at_exit.is_some(),
@@ -102,6 +112,7 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
         release: config.release,
         reexec: config.reexec,
         own,
+        cache,
         verbose: config.verbose,
         pid: host::getpid(),
         at_exit: config.at_exit,
@@ -117,6 +128,26 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
         thread.seccomp = Mode::Filtered(filter.ok_or(Error::Filters)?);
     }
     Ok(thread)
+}
+
+/// The folder where translations are kept, out of the guest's way, and the places of images that its salt makes.
+fn cache(config: &Config) -> Option<(CacheDir, Places)> {
+    let fd = match (&config.cache, config.cache_fd) {
+        (Some(dir), _) => own::keep(dir.as_fd().as_raw_fd()).ok()?,
+        (None, Some(fd)) => own::adopt(host::file_of(fd).ok()?)?,
+        (None, None) => return None,
+    };
+    let dir = CacheDir::from_fd(host::file_of(fd).ok()?.into());
+    match dir.and_then(|dir| Ok((dir.salt()?, dir))) {
+        Ok((salt, dir)) => Some((dir, Places::new(salt))),
+        // We may be somebody else than the jib that handed it on.
+        Err(why) => {
+            if config.verbose {
+                host::print(2, &format!("jib: translations are not kept: {why}\n"));
+            }
+            None
+        }
+    }
 }
 
 /// Opens the program, its script interpreter and its dynamic linker.

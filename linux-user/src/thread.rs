@@ -76,6 +76,8 @@ pub(crate) struct Thread {
     pub tagged_addresses: u64,
     /// Memory of an `execve`, kept here so that a `vfork` parent frees it.
     pub exec: Option<ExecCall>,
+    /// The descriptor from which an ELF header was read last, until something is mapped for it. A guess, not a fact.
+    pub header_read: Option<i32>,
     /// The debugger's side of it, if it is debugged or traced.
     pub debug: Option<Box<Debug>>,
 }
@@ -140,6 +142,7 @@ impl Thread {
             ids: None,
             tagged_addresses: 0,
             exec: None,
+            header_read: None,
             debug: None,
         }
     }
@@ -308,6 +311,9 @@ impl Thread {
     /// the end of a worker.
     pub(crate) fn finish(&mut self, end: Ended) -> ExitStatus {
         block_all();
+        if matches!(end, Ended::Process(_)) {
+            self.process.translator.keep();
+        }
         if matches!(end, Ended::Process(_))
             && host::getpid() == self.process.pid
             && let Some(at_exit) = &self.process.at_exit

@@ -22,6 +22,8 @@ pub(crate) struct Vma {
 pub(crate) enum Kind {
     /// Anything that was mapped with `mmap` or comes from the program file.
     Plain,
+    /// Code of an image, with the image's identity: pages of a file that the guest has not been able to change.
+    Image(u128),
     /// Grown by `brk`.
     Heap,
     /// The first thread's stack.
@@ -139,7 +141,21 @@ impl VmaList {
     pub(crate) fn protect(&mut self, range: Range<u64>, prot: i32) {
         let parts: Vec<_> = self.overlapping(range).collect();
         for (r, v) in parts {
-            self.insert(r, prot, v.kind);
+            let kind = match v.kind {
+                Kind::Image(_) if prot & libc::PROT_WRITE != 0 => Kind::Plain,
+                kind => kind,
+            };
+            self.insert(r, prot, kind);
+        }
+    }
+
+    /// The image whose code is at `pc`: its identity, and the executable pages of it around there.
+    pub(crate) fn image_at(&self, pc: u64) -> Option<(u128, Range<u64>)> {
+        match self.find(pc) {
+            Some((start, Vma { end, prot, kind: Kind::Image(identity) })) if prot & libc::PROT_EXEC != 0 => {
+                Some((identity, start..end))
+            }
+            _ => None,
         }
     }
 
@@ -198,6 +214,29 @@ mod tests {
         l.protect(1 << 44..(1 << 44) + 0x1000, R);
         assert_eq!(l.iter().count(), 2);
         assert_eq!(l.find((1 << 44) + 0x1000).unwrap().1.prot, 0);
+    }
+
+    #[test]
+    fn images_are_cut_and_end_when_they_become_writable() {
+        let mut l = VmaList::default();
+        l.insert(0x1000..0x9000, RX, Kind::Image(7));
+        l.insert(0x9000..0xa000, RX, Kind::Image(8));
+        assert_eq!(l.image_at(0x8fff), Some((7, 0x1000..0x9000)));
+        assert_eq!(l.image_at(0x9000), Some((8, 0x9000..0xa000)));
+        l.insert(0x3000..0x4000, RX, Kind::Plain);
+        l.remove(0x8000..0x9000);
+        assert_eq!(
+            [0x2fff, 0x3000, 0x4000, 0x8000].map(|pc| l.image_at(pc)),
+            [Some((7, 0x1000..0x3000)), None, Some((7, 0x4000..0x8000)), None,]
+        );
+        // Unreachable for a while is no change; writable for a while may be one.
+        l.protect(0x4000..0x5000, 0);
+        assert_eq!([0x4fff, 0x5000].map(|pc| l.image_at(pc)), [None, Some((7, 0x5000..0x8000))]);
+        l.protect(0x4000..0x5000, RX);
+        assert_eq!(l.image_at(0x4000), Some((7, 0x4000..0x8000)));
+        l.protect(0x5000..0x6000, RX | libc::PROT_WRITE);
+        l.protect(0x5000..0x6000, RX);
+        assert_eq!([0x4fff, 0x5000].map(|pc| l.image_at(pc)), [Some((7, 0x4000..0x5000)), None]);
     }
 
     #[test]

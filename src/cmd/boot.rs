@@ -23,10 +23,11 @@ pub(crate) fn main(args: &BootArgs) -> ExitCode {
     }
 }
 
-/// The options, with logs and sockets open.
+/// The options, with logs, sockets and folders open.
 fn options(args: &BootArgs) -> Result<Options, String> {
     let sink = (args.trace || args.log.is_some()).then(|| debugger::sink(args.log_file.as_deref())).transpose()?;
     let gdb = args.gdb.as_ref().map(debugger::listen).transpose()?;
     let log = args.log.zip(sink.clone()).map(|(categories, sink)| Log::new(categories, sink));
-    Ok(Options { gdb, log, trace: sink.filter(|_| args.trace), ..args.options() })
+    let cache = super::cache::open(&args.cache, args.verbose);
+    Ok(Options { gdb, log, cache, trace: sink.filter(|_| args.trace), ..args.options() })
 }

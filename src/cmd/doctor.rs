@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use super::binfmt;
-use crate::cli::DoctorArgs;
+use super::cache::{self, State};
+use crate::cli::{CacheArgs, DoctorArgs};
 use crate::report;
 
 /// How a finding matters.
@@ -39,7 +40,7 @@ pub(crate) fn main(args: &DoctorArgs) -> ExitCode {
         let code = jib_linux_user::root::try_namespaces();
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
-    let checks: [fn() -> Finding; 11] = [
+    let checks: [fn() -> Finding; 12] = [
         kernel,
         overcommit,
         map_count,
@@ -51,6 +52,7 @@ pub(crate) fn main(args: &DoctorArgs) -> ExitCode {
         entries,
         processor,
         libraries,
+        translations,
     ];
     let mut worst = Weight::Good;
     for Finding(weight, text) in checks.iter().map(|check| check()) {
@@ -209,6 +211,18 @@ fn libraries() -> Finding {
         good("dynamic programs: the cross libraries in /usr/aarch64-linux-gnu are used")
     } else {
         note("no arm64 libraries: dynamic programs need libc6-arm64-cross, or -L ROOT, or `jib shell ROOT`")
+    }
+}
+
+fn translations() -> Finding {
+    match cache::state(&CacheArgs::default()) {
+        State::Off => note("translations are not kept: JIB_CACHE is off"),
+        State::Nowhere => note("translations are not kept: set JIB_CACHE to a folder, or HOME"),
+        State::Absent(path) => good(format!("translations will be kept in {}", path.display())),
+        State::Refused(path, why) => note(format!("translations are not kept in {}: {why}", path.display())),
+        State::There(path, amount) => {
+            good(format!("translations are kept in {}: {}", path.display(), cache::words(amount)))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod binfmt;
 pub(crate) mod boot;
+pub(crate) mod cache;
 pub(crate) mod debian;
 pub(crate) mod debugger;
 pub(crate) mod doctor;

@@ -8,20 +8,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jib_backend::Translator;
+use jib_backend::cache_dir::CacheDir;
 use jib_debug::address::Listener;
 use jib_debug::log::Sink;
 use jib_frontend_aarch64::A64;
-use jib_linux_user::{Config, Error, ExitStatus, die_of};
+use jib_linux_user::{Config, Error, ExitStatus, die_of, has_borrowed_rights};
 
 use super::emit::AtEnd;
-use super::{debugger, root, stats};
+use super::{cache, debugger, root, stats};
 use crate::cli::RunArgs;
 use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
 
 /// Runs the program; its exit code is ours, and so is the signal that killed it.
 pub(crate) fn main(args: &RunArgs) -> ExitCode {
     // Named as seen from here, whatever folder and root the program gets.
-    let Open { gdb, trace, emit } = match open(args) {
+    let Open { gdb, trace, emit, cache } = match open(args) {
         Ok(open) => open,
         Err(e) => return report::fail(CANNOT_RUN, e),
     };
@@ -55,7 +56,7 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
         }
     };
     let at_exit = wanted.then(|| Arc::new(tell) as jib_linux_user::AtExit);
-    match jib_linux_user::run(Config { ids, gdb, trace, at_exit, ..config }) {
+    match jib_linux_user::run(Config { ids, gdb, trace, at_exit, cache, ..config }) {
         Ok(ExitStatus::Exited(code)) => ExitCode::from(code as u8),
         Ok(ExitStatus::Signaled(signal)) => die_of(signal),
         Err(e) => report::fail(code_of(&e), e),
@@ -71,6 +72,7 @@ fn config(args: &RunArgs) -> Option<Config> {
     let mut config = Config::new(program, argv);
     config.program_fd = args.program_fd;
     config.filters_fd = args.filters_fd;
+    config.cache_fd = args.cache_fd.filter(|_| !has_borrowed_rights());
     config.env = environment(args, config.env);
     config.sysroot = args.sysroot.clone();
     config.release = args.release.clone();
@@ -91,6 +93,8 @@ struct Open {
     trace: Option<Arc<Sink>>,
     /// Where the translations are shown at the end.
     emit: Option<Arc<Sink>>,
+    /// Where translations are kept.
+    cache: Option<Arc<CacheDir>>,
 }
 
 fn open(args: &RunArgs) -> Result<Open, String> {
@@ -98,6 +102,7 @@ fn open(args: &RunArgs) -> Result<Open, String> {
         trace: args.trace.then(|| debugger::sink(args.log_file.as_deref())).transpose()?,
         emit: args.emit.is_wanted().then(|| debugger::sink(args.emit.emit_file.as_deref())).transpose()?,
         gdb: args.gdb.as_ref().map(debugger::listen).transpose()?,
+        cache: if args.cache_fd.is_some() { None } else { cache::open(&args.cache, args.verbose) },
     })
 }
 

@@ -26,6 +26,8 @@ pub(crate) fn main(args: &ShellArgs) -> ExitCode {
     run::main(&RunArgs {
         emit: crate::cli::EmitArgs::default(),
         engine: args.engine.clone(),
+        cache: args.cache.clone(),
+        cache_fd: None,
         sysroot: None,
         root: Some(args.folder.clone()),
         inside: args.root.clone(),

@@ -26,6 +26,7 @@ pub(crate) fn tell(stats: &Stats, wall: Duration) {
     let us = stats.compile_ns as f64 / 1e3;
     line("  time compiling", format!("{:.1} ms ({:.2} us per instruction)", us / 1e3, us / insns));
     line("  discarded", stats.discarded.to_string());
+    line("translations recalled", stats.recalled.to_string());
     line("links made", stats.links.to_string());
     line("invalidated", stats.invalidated.to_string());
     line("evicted", stats.evicted.to_string());

@@ -3,6 +3,7 @@
 //! Everything but the records is laid out to be used where it lies, by processes that share the pages; the records are
 //! read only to make the next file.
 
+use jib_ir::region::Key;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// First bytes of each file.
@@ -65,8 +66,12 @@ impl Entry {
         b
     }
 
-    pub(super) fn from_bytes(b: &[u8]) -> Entry {
-        Entry { pc: long(b, 0), mode: word(b, 8), offset: word(b, 12), optimized: b[16] != 0 }
+    /// The entry for `key` in a table of them.
+    pub(super) fn find(table: &[u8], key: Key) -> Option<Entry> {
+        let order = |e: &[u8]| (long(e, 0), word(e, 8));
+        let n = partition_point(table, Entry::LEN, |e| order(e) < (key.pc, key.mode));
+        let b = table.get(n * Entry::LEN..(n + 1) * Entry::LEN).filter(|e| order(e) == (key.pc, key.mode))?;
+        Some(Entry { pc: key.pc, mode: key.mode, offset: word(b, 12), optimized: b[16] != 0 })
     }
 }
 
@@ -128,6 +133,11 @@ impl<B: std::ops::Deref<Target = [u8]>> Layout<B> {
         let body = &head[..HEAD - 16];
         let good = head[..8] == *MAGIC && head[8..24] == key.to_le_bytes() && head[HEAD - 16..] == hash_of(body);
         good.then_some(Layout { bytes })
+    }
+
+    /// Bytes in the file.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Offset of a section, and its bytes: not checked.

@@ -16,15 +16,18 @@ mod layout;
 mod module;
 mod record;
 
-use std::collections::HashSet;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::abi::HostFeatures;
+use crate::cache_dir::CacheDir;
 use crate::options::{EngineKind, Memory, Options};
 pub(crate) use module::Module;
+use module::Old;
 pub(crate) use record::Record;
 
 /// Version of the files' layout.
@@ -53,18 +56,18 @@ pub trait Images: Send + Sync {
 
 /// Where translations are kept, given to [`Options`] of a translator.
 pub struct Store {
-    folder: OwnedFd,
+    folder: Arc<CacheDir>,
     images: Box<dyn Images>,
     /// What the guest's translations depend on besides its code.
     guest: Vec<u8>,
-    /// Images that have been looked for.
-    seen: Mutex<HashSet<Image>>,
+    /// Images that have been looked for, and whether the guest shows what is kept of them, as far as is known.
+    seen: Mutex<HashMap<Image, bool>>,
 }
 
 impl Store {
-    /// A store in `folder` (which nobody else may write to) for code of `images`. `guest` says in any form what
+    /// A store in `folder` for code of `images`. `guest` says in any form what
     /// translations depend on that is not in the code or in its mode: the features of the guest's processor.
-    pub fn new(folder: OwnedFd, images: Box<dyn Images>, guest: &[u8]) -> Store {
+    pub fn new(folder: Arc<CacheDir>, images: Box<dyn Images>, guest: &[u8]) -> Store {
         Store { folder, images, guest: guest.to_vec(), seen: Mutex::default() }
     }
 
@@ -83,22 +86,38 @@ impl Store {
 
     /// What is kept of `image`, when asked for the first time; unlinked cells hold `stub`.
     pub(crate) fn load(&self, options: &Options, image: Image, stub: u64) -> Option<Module> {
-        let first = self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(image);
+        let mut seen = self.seen();
+        let Entry::Vacant(first) = seen.entry(image) else { return None };
         let key = self.key(options, image);
-        first.then(|| folder::open(self.folder.as_fd(), key)).flatten().and_then(|file| Module::load(&file, key, stub))
+        let file = folder::open(self.folder.as_fd(), key);
+        let module = file.as_ref().and_then(|file| Module::load(file, key, stub));
+        // A file that is not whole is as good as none.
+        first.insert(file.is_none() || module.is_some());
+        module
+    }
+
+    /// The guest does not show what is kept of `image`.
+    pub(crate) fn distrust(&self, image: Image) {
+        self.seen().insert(image, false);
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<Image, bool>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds `records` to those of `image`, if that is worth while.
-    pub(crate) fn add(&self, options: &Options, image: Image, records: Vec<Record>) {
+    pub(crate) fn add(&self, options: &Options, image: Image, mut records: Vec<Record>) {
         let key = self.key(options, image);
-        let file = folder::open(self.folder.as_fd(), key);
-        // One process at a time is enough: others try again in their next run.
+        let trusted = self.seen().get(&image).is_none_or(|trusted| *trusted);
+        let old = folder::open(self.folder.as_fd(), key).filter(|_| trusted).and_then(|file| Old::new(&file, key));
+        // Another process may have been here meanwhile.
+        records.retain(|r| old.as_ref().is_none_or(|old| !old.has(r)));
         let added: usize = records.iter().map(Record::weight).sum();
-        let len = file.as_ref().and_then(|f| f.metadata().ok()).map_or(0, |m| m.len() as usize);
+        let len = old.as_ref().map_or(0, Old::len);
         if added == 0 || (len > SMALL && added * WORTH_WRITING < len) {
             return;
         }
-        let mut all = file.map_or_else(Vec::new, |file| module::records(&file, key));
+        let mut all = old.map_or_else(Vec::new, |old| old.records());
         all.extend(records);
         // A failure costs only time, in the next run.
         if let Some(contents) = build::file(key, &all, MAX_FILE) {

@@ -152,13 +152,9 @@ impl Module {
 
     /// Host address of the code for `key`, and who made it.
     pub(crate) fn entry(&self, key: Key) -> Option<(u64, Tier)> {
-        let entries = self.table(Section::Entries);
-        let order = |e: &[u8]| (long(e, 0), word(e, 8));
-        let n = layout::partition_point(entries, Entry::LEN, |e| order(e) < (key.pc, key.mode));
-        let entry = Entry::from_bytes(entries.get(n * Entry::LEN..(n + 1) * Entry::LEN)?);
-        let inside = (entry.pc, entry.mode) == (key.pc, key.mode) && (entry.offset as usize) < self.code_len;
+        let entry = Entry::find(self.table(Section::Entries), key).filter(|e| (e.offset as usize) < self.code_len)?;
         let tier = if entry.optimized { Tier::Optimized } else { Tier::Quick };
-        inside.then_some((self.address() + u64::from(entry.offset), tier))
+        Some((self.address() + u64::from(entry.offset), tier))
     }
 
     /// Guest addresses of the code, ascending.
@@ -198,12 +194,34 @@ impl Drop for Module {
     }
 }
 
-/// All records in `file`, known by `key`; none if it is not whole.
-pub(super) fn records(file: &fs::File, key: u128) -> Vec<Record> {
-    // SAFETY: as in `load`.
-    let layout = unsafe { Mmap::map(file) }.ok().and_then(|bytes| Layout::new(bytes, key));
-    let all = layout.and_then(|l| postcard::from_bytes::<Vec<Record>>(l.section(Section::Records)?).ok());
-    all.unwrap_or_default().into_iter().filter(Record::is_sound).collect()
+/// A file as what the next one is made from.
+pub(super) struct Old(Layout<Mmap>);
+
+impl Old {
+    /// What is in `file`, known by `key`, if that is whole.
+    pub(super) fn new(file: &fs::File, key: u128) -> Option<Old> {
+        // SAFETY: as in `load`.
+        let layout = Layout::new(unsafe { Mmap::map(file) }.ok()?, key)?;
+        layout.section(Section::Entries)?;
+        Some(Old(layout))
+    }
+
+    /// Bytes in the file.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Has it a translation for the key of `record`, as good?
+    pub(super) fn has(&self, record: &Record) -> bool {
+        let entries = self.0.place(Section::Entries).map_or(&[][..], |(_, bytes)| bytes);
+        Entry::find(entries, record.key()).is_some_and(|e| e.optimized || record.tier() == Tier::Quick)
+    }
+
+    /// All records.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let all = self.0.section(Section::Records).and_then(|r| postcard::from_bytes::<Vec<Record>>(r).ok());
+        all.unwrap_or_default().into_iter().filter(Record::is_sound).collect()
+    }
 }
 
 /// `len` bytes of memory for data, and for code over it.

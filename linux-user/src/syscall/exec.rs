@@ -5,7 +5,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::own;
 use crate::script;
 use crate::seccomp;
 use crate::signal::host::{block_all, set_host_mask};
-use crate::thread::Thread;
+use crate::thread::{Role, Thread};
 
 /// The C strings and pointers of an `execve` that is under way.
 #[derive(Debug, Default)]
@@ -108,6 +108,13 @@ impl Drop for HandedOn {
     }
 }
 
+/// What the next jib gets to know by descriptor.
+struct Descriptors {
+    program: i32,
+    filters: Option<i32>,
+    cache: Option<i32>,
+}
+
 /// What a file is to `execve`.
 enum Program {
     /// An AArch64 program, with the arguments that its scripts put before the caller's.
@@ -130,7 +137,9 @@ fn execute(t: &mut Thread, request: &Request) -> Answer {
         Program::Guest { file, before } => {
             let program = handed_on.add(own::hand_on(file.as_raw_fd())?);
             let filters = t.seccomp.filter().map(|f| seccomp::hand_on(&f)).transpose()?.map(|fd| handed_on.add(fd));
-            guest_arguments(t, &mut call, (program, filters), &name, &before, &args);
+            let cache = t.process.cache.as_ref().map(|dir| own::hand_on(dir.as_fd().as_raw_fd()));
+            let cache = cache.transpose()?.map(|fd| handed_on.add(fd));
+            guest_arguments(t, &mut call, &Descriptors { program, filters, cache }, &name, &before, &args);
             match t.process.own.exe {
                 Some(exe) => {
                     own::close_on_exec(exe, false);
@@ -147,6 +156,10 @@ fn execute(t: &mut Thread, request: &Request) -> Answer {
     // The new program inherits the mask as the guest sees it.
     if !t.context.is_pending() {
         set_host_mask(t.context.mask());
+    }
+    // A child that was only made to execute has nothing worth keeping.
+    if t.role == Role::Main {
+        t.process.translator.keep();
     }
     let result = t.pass(libc::SYS_execveat, [dir as u64, path, argv_at, request.envp, flags as u64, 0]);
     block_all();
@@ -232,11 +245,11 @@ fn check_executable(file: &File) -> Result<(), Errno> {
     try_call(FACCESSAT2, &[fd, c"".as_ptr() as u64, libc::X_OK as u64, flags]).map(drop)
 }
 
-/// `jib OPTIONS --program-fd FD --argv0 NAME -- EXECFN ARGUMENTS`
+/// `jib OPTIONS [--cache-fd FD | --cache off] --program-fd FD --argv0 NAME -- EXECFN ARGUMENTS`
 fn guest_arguments(
     t: &Thread,
     call: &mut ExecCall,
-    (program, filters): (i32, Option<i32>),
+    descriptors: &Descriptors,
     name: &[u8],
     before: &[Vec<u8>],
     args: &[u64],
@@ -249,9 +262,19 @@ fn guest_arguments(
         call.argument(b"--ids");
         call.argument(ids.argument().as_bytes());
     }
+    match descriptors.cache {
+        Some(fd) => {
+            call.argument(b"--cache-fd");
+            call.argument(fd.to_string().as_bytes());
+        }
+        None => {
+            call.argument(b"--cache");
+            call.argument(b"off");
+        }
+    }
     call.argument(b"--program-fd");
-    call.argument(program.to_string().as_bytes());
-    if let Some(fd) = filters {
+    call.argument(descriptors.program.to_string().as_bytes());
+    if let Some(fd) = descriptors.filters {
         call.argument(b"--filters-fd");
         call.argument(fd.to_string().as_bytes());
     }

@@ -2,9 +2,12 @@
 
 use std::ffi::c_int;
 
+use jib_ir::ty::Size;
+
 use super::ids::Ids;
 use super::{Answer, Args, copy_in, copy_out, path, uring};
 use crate::host::{Errno, try_call};
+use crate::mem;
 use crate::thread::Thread;
 
 /// Converts `O_*` flags, in either direction: the pairs (O_DIRECTORY, O_NOFOLLOW) and
@@ -93,6 +96,28 @@ pub(crate) fn close_range(t: &mut Thread, a: &Args) -> Answer {
     Ok(0)
 }
 
+/// `read`. A dynamic linker reads the header of a library before it maps that: we take note of the file.
+pub(crate) fn read(t: &mut Thread, a: &Args) -> Answer {
+    let result = t.pass(libc::SYS_read, *a);
+    note_header(t, a, result);
+    Ok(result)
+}
+
+/// `pread64`, like `read`.
+pub(crate) fn pread64(t: &mut Thread, a: &Args) -> Answer {
+    let result = t.pass(libc::SYS_pread64, *a);
+    note_header(t, a, result);
+    Ok(result)
+}
+
+fn note_header(t: &mut Thread, a: &Args, read: i64) {
+    const MAGIC: u128 = u32::from_le_bytes(*b"\x7fELF") as u128;
+    const HEADER: i64 = 64;
+    if read >= HEADER && mem::load(Size::B4, a[1]) == Ok(MAGIC) {
+        t.header_read = Some(a[0] as i32);
+    }
+}
+
 pub(crate) fn pipe2(t: &mut Thread, a: &Args) -> Answer {
     Ok(t.pass(libc::SYS_pipe2, [a[0], swap_open_flags(a[1]), 0, 0, 0, 0]))
 }
@@ -110,7 +135,7 @@ pub(crate) fn open_by_handle_at(t: &mut Thread, a: &Args) -> Answer {
 }
 
 /// x86-64 `struct stat` in 64-bit words.
-type HostStat = [u64; 18];
+pub(crate) type HostStat = [u64; 18];
 
 /// From x86-64's `struct stat` to AArch64's, which is the generic one of 128 bytes.
 pub(crate) fn convert_stat(h: &HostStat, ids: Option<Ids>) -> [u8; 128] {

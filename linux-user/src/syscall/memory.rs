@@ -25,9 +25,25 @@ pub(crate) fn brk(t: &mut Thread, a: &Args) -> Answer {
 pub(crate) fn mmap(t: &mut Thread, a: &Args) -> Answer {
     // Linux ignores unknown bits here.
     let prot = (a[2] & 7) as i32;
-    let m = Mmap { addr: a[0], len: a[1], prot, flags: a[3] as i32, fd: a[4] as i32, offset: a[5], kind: Kind::Plain };
+    let (flags, fd) = (a[3] as i32, a[4] as i32);
+    let free = a[0] == 0 && flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) == 0;
+    let addr = if free { place_of_library(t, prot, flags, fd).unwrap_or(0) } else { a[0] };
+    let m = Mmap { addr, len: a[1], prot, flags, fd, offset: a[5], kind: Kind::Plain };
     let change = t.process.space.mmap(m);
     settle(t, change).map(|at| at as i64)
+}
+
+/// Where a library should go whose header was read just before, if this is its first mapping: of the file, or of the
+/// room for it.
+fn place_of_library(t: &mut Thread, prot: i32, flags: i32, fd: i32) -> Option<u64> {
+    let header = t.header_read?;
+    let of_file = flags & libc::MAP_ANONYMOUS == 0 && fd == header;
+    let room = flags == libc::MAP_PRIVATE | libc::MAP_ANONYMOUS && prot == libc::PROT_NONE;
+    if !of_file && !room {
+        return None;
+    }
+    t.header_read = None;
+    t.process.space.place_of(header)
 }
 
 pub(crate) fn munmap(t: &mut Thread, a: &Args) -> Answer {

@@ -19,6 +19,7 @@ pub(crate) mod uring;
 mod wait;
 
 pub(crate) use exec::ExecCall;
+pub(crate) use file::HostStat;
 
 use crate::host::{self, ERESTARTNOINTR, ERESTARTSYS, Errno};
 use crate::mem;

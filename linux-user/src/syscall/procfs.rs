@@ -138,7 +138,7 @@ fn maps_line(out: &mut String, start: u64, end: u64, vma: Vma, rest: &str, skipp
     let (r, w, x) = (flag(libc::PROT_READ, 'r'), flag(libc::PROT_WRITE, 'w'), flag(libc::PROT_EXEC, 'x'));
     let s = if shared { 's' } else { 'p' };
     let name = match vma.kind {
-        Kind::Plain => rest.splitn(5, ' ').nth(4).unwrap_or("").trim_start(),
+        Kind::Plain | Kind::Image(_) => rest.splitn(5, ' ').nth(4).unwrap_or("").trim_start(),
         Kind::Heap => "[heap]",
         Kind::Stack => "[stack]",
         Kind::Vdso => "[vdso]",

@@ -110,11 +110,11 @@ rows! {
     60 quotactl "xsdp" Pass(SYS_quotactl);
     61 getdents64 "dpd" Pass(SYS_getdents64);
     62 lseek "ddd" Pass(SYS_lseek);
-    63 read "dpd" Pass(SYS_read);
+    63 read "dpd" Call(file::read);
     64 write "dwd" Pass(SYS_write);
     65 readv "dpd" Pass(SYS_readv);
     66 writev "dpd" Pass(SYS_writev);
-    67 pread64 "dpdd" Pass(SYS_pread64);
+    67 pread64 "dpdd" Call(file::pread64);
     68 pwrite64 "dwdd" Pass(SYS_pwrite64);
     69 preadv "dpdd" Pass(SYS_preadv);
     70 pwritev "dpdd" Pass(SYS_pwritev);

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jib_backend::cache_dir::CacheDir;
 use jib_debug::address::Listener;
 use jib_debug::log::{Log, Sink};
 
@@ -44,6 +45,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How the CPUs' code is run.
     pub engine: Engine,
+    /// The folder where translations are kept.
+    pub cache: Option<Arc<CacheDir>>,
     /// Tell at the end what the machine did.
     pub stats: bool,
     /// Tell what is used and what the guest asks for in vain.
@@ -74,6 +77,7 @@ impl Default for Options {
             net: true,
             timeout: None,
             engine: Engine::default(),
+            cache: None,
             stats: false,
             verbose: false,
             gdb: None,
