@@ -71,8 +71,16 @@ pub(crate) const fn cause(code: u64) -> usize {
     if cause < crate::EXITS.len() { cause } else { EXIT_TRAP as usize }
 }
 
-/// Entries of the indirect table.
-pub(crate) const TABLE_ENTRIES: usize = 4096;
+/// Entries of an indirect table: one for all guest code, or, with translated addresses (`paged`), one of several.
+pub(crate) const fn table_entries(paged: bool) -> usize {
+    if paged { 1 << 12 } else { 1 << 14 }
+}
+
+/// The bits of a guest pc that tell its entry among so many.
+pub(crate) const fn table_mask(entries: usize) -> u64 {
+    ((entries - 1) << 2) as u64
+}
+
 /// Bytes of a link cell.
 pub(crate) const CELL_BYTES: usize = 8;
 
@@ -80,8 +88,10 @@ pub(crate) const CELL_BYTES: usize = 8;
 pub(crate) struct Tag;
 
 impl Tag {
-    /// The tag of no key.
-    pub(crate) const EMPTY: u64 = 1;
+    /// What an entry without code holds. Only entry 0 could be that of tag 0, so that fresh memory serves.
+    pub(crate) const fn empty(entry: usize) -> u64 {
+        if entry == 0 { 1 } else { 0 }
+    }
     /// What the mode changes in a tag. Guest addresses are sign-extended from bit 48 or below, so two addresses
     /// differ in all of bits 63:49 or in none; a mode of up to 14 bits differs in some.
     pub(crate) const fn mode_bits(mode: u32) -> u64 {
@@ -91,9 +101,9 @@ impl Tag {
     pub(crate) const fn of(key: Key) -> u64 {
         key.pc ^ Tag::mode_bits(key.mode)
     }
-    /// The entry where `key` would be.
-    pub(crate) const fn slot(key: Key) -> usize {
-        (key.pc >> 2) as usize & (TABLE_ENTRIES - 1)
+    /// The entry where `key` would be, of so many.
+    pub(crate) const fn entry(key: Key, entries: usize) -> usize {
+        (key.pc & table_mask(entries)) as usize >> 2
     }
 }
 

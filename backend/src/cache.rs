@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use jib_ir::region::{Key, Region};
 use rustc_hash::FxHashMap;
 
-use crate::abi::{CELL_BYTES, TABLE_ENTRIES, Tag};
+use crate::abi::{self, CELL_BYTES, Tag};
 use crate::code_memory::CodeMemory;
 use crate::compile::Code;
 use crate::perf::PerfMap;
@@ -124,7 +124,9 @@ impl Thread {
 
 impl Table {
     fn new(tagged: bool) -> Table {
-        let words = (0..TABLE_ENTRIES * 2).map(|i| AtomicU64::new(if i % 2 == 0 { Tag::EMPTY } else { 0 })).collect();
+        // Most of it is never touched.
+        let words = crate::code_memory::zeroed(2 * abi::table_entries(!tagged));
+        words[0].store(Tag::empty(0), Ordering::Relaxed);
         Table { words, tagged }
     }
 
@@ -132,16 +134,30 @@ impl Table {
         if self.tagged { Tag::of(key) } else { key.pc }
     }
 
+    fn entry(&self, key: Key) -> usize {
+        Tag::entry(key, self.words.len() / 2)
+    }
+
+    /// Makes indirect exits find `code` for `key`, if the place is free. Whoever takes the code away must wait.
+    fn offer(&self, key: Key, code: u64) {
+        let entry = self.entry(key);
+        if self.words[2 * entry].load(Ordering::Relaxed) == Tag::empty(entry) {
+            self.words[2 * entry + 1].store(code, Ordering::Release);
+            self.words[2 * entry].store(self.tag(key), Ordering::SeqCst);
+        }
+    }
+
     /// Makes indirect exits find `code` for the key of `unit`, unless the unit has lost it meanwhile.
     pub(crate) fn fill(&self, unit: &Unit, code: u64) {
         let key = unit.at.key;
-        let at = 2 * Tag::slot(key);
+        let entry = self.entry(key);
+        let at = 2 * entry;
         if self.words[at].load(Ordering::Relaxed) == self.tag(key) && self.words[at + 1].load(Ordering::Relaxed) == code
         {
             return;
         }
         // Nobody may see the new tag with the old address.
-        self.words[at].store(Tag::EMPTY, Ordering::Release);
+        self.words[at].store(Tag::empty(entry), Ordering::Release);
         self.words[at + 1].store(code, Ordering::Release);
         self.words[at].store(self.tag(key), Ordering::SeqCst);
         // Who takes code away clears the unit first and tables then.
@@ -151,13 +167,15 @@ impl Table {
     }
 
     fn clear(&self, key: Key) {
-        let tag = &self.words[2 * Tag::slot(key)];
-        let _ = tag.compare_exchange(self.tag(key), Tag::EMPTY, Ordering::SeqCst, Ordering::Relaxed);
+        let entry = self.entry(key);
+        let tag = &self.words[2 * entry];
+        let _ = tag.compare_exchange(self.tag(key), Tag::empty(entry), Ordering::SeqCst, Ordering::Relaxed);
     }
 
     /// Forgets everything.
     pub(crate) fn clear_all(&self) {
-        self.words.iter().step_by(2).for_each(|tag| tag.store(Tag::EMPTY, Ordering::Release));
+        let tags = self.words.iter().step_by(2).enumerate();
+        tags.for_each(|(entry, tag)| tag.store(Tag::empty(entry), Ordering::Release));
     }
 }
 
@@ -489,8 +507,9 @@ impl Cache {
         self.by_code.get(&code).copied().or_else(module)
     }
 
-    /// Takes what was kept of an image into the cache; `at` is a key in it.
-    pub(crate) fn publish_module(&mut self, at: At, module: Module) {
+    /// Takes what was kept of an image into the cache; `at` is a key in it. The indirect exits of `thread`, which is the
+    /// calling one and runs no code now, find all of it.
+    pub(crate) fn publish_module(&mut self, at: At, module: Module, thread: &Thread) {
         let module = Box::new(module);
         if self.closed || !self.memory.add_module(&module) {
             return;
@@ -500,6 +519,13 @@ impl Cache {
         let ranges = module.ranges();
         for page in pages(&ranges) {
             self.region_pages.entry(page).or_default().push(id);
+        }
+        for (key, code) in module.entries() {
+            // Better code may be there already.
+            let unit = self.units.get(&At { key, ..at });
+            if unit.is_none_or(|u| u.code.load(Ordering::Relaxed) == 0 && !u.dead.load(Ordering::Relaxed)) {
+                thread.tables.iter().for_each(|t| t.offer(key, code));
+            }
         }
         let address = module.address();
         self.modules.push((module.addresses(), id));
@@ -607,6 +633,10 @@ impl Cache {
             && let Some(ids) = pages.get_mut(&dead.virtual_page)
         {
             ids.retain(|i| *i != id);
+        }
+        if dead.module.is_some() {
+            // Also what no unit has been made for.
+            self.threads.iter().flat_map(|t| &t.tables).for_each(Table::clear_all);
         }
         for (from, number) in &dead.incoming {
             if let Some(region) = self.regions.get(from) {

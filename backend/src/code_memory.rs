@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use crate::store::Module;
 
@@ -239,6 +239,12 @@ impl CodeView {
         let table = unsafe { &*(*self.rx.add(start).cast::<Header>()).table };
         table.find((offset - start - size_of::<Header>()) as u32)
     }
+}
+
+/// So many zeroes, without memory until they are touched.
+pub(crate) fn zeroed(words: usize) -> Box<[AtomicU64]> {
+    // SAFETY: zero is a valid atomic integer.
+    unsafe { Box::<[AtomicU64]>::new_zeroed_slice(words).assume_init() }
 }
 
 fn memfd(len: usize) -> io::Result<OwnedFd> {

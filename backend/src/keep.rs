@@ -7,14 +7,15 @@ use std::sync::atomic::Ordering;
 use jib_ir::guest::Guest;
 use jib_ir::region::Region;
 
-use crate::cache::{Cache, Made, Subject, Tier, Unit};
+use crate::cache::{Cache, Made, Subject, Thread, Tier, Unit};
 use crate::entry;
 use crate::store::{Image, Record};
 use crate::translator::{Translator, cut_loops};
 
 impl<G: Guest> Translator<G> {
-    /// Takes the code of `unit` from what was kept of its image, if the guest's code is the same.
-    pub(crate) fn recall(&self, unit: &Unit) -> bool {
+    /// Takes the code of `unit` from what was kept of its image, if the guest's code is the same. `thread` is the
+    /// caller's.
+    pub(crate) fn recall(&self, unit: &Unit, thread: &Thread) -> bool {
         let Some(store) = &self.store else { return false };
         if self.with_cache(|c| c.enter_module(unit)) {
             self.counters.recalled.fetch_add(1, Ordering::Relaxed);
@@ -30,7 +31,7 @@ impl<G: Guest> Translator<G> {
         let agrees = module.agrees(|pc, code| self.fetch.shows(pc, code));
         let recalled = self.with_cache(|c| {
             if c.end_lift(lift, &module.ranges()) && agrees {
-                c.publish_module(unit.at, module);
+                c.publish_module(unit.at, module, thread);
             }
             c.enter_module(unit)
         });

@@ -180,12 +180,12 @@ impl<G: Guest> Translator<G> {
         f(&mut lock(&self.cache))
     }
 
-    /// The unit of `at` with its block lifted.
-    pub(crate) fn unit(&self, at: At) -> Result<Arc<Unit>, Fault> {
+    /// The unit of `at` with its block lifted or its code found; `thread` is the caller's.
+    pub(crate) fn unit(&self, at: At, thread: &Thread) -> Result<Arc<Unit>, Fault> {
         loop {
             let unit = self.with_cache(|c| c.unit(at));
             let known = self.block(&unit).is_some() || unit.code.load(Ordering::Acquire) != 0;
-            if known || self.recall(&unit) || self.lift_block(&unit)? {
+            if known || self.recall(&unit, thread) || self.lift_block(&unit)? {
                 return Ok(unit);
             }
         }

@@ -16,8 +16,10 @@ use crate::options::{EXITS, Memory};
 use crate::quick::QuickCompiler;
 use crate::translator::Translator;
 
-/// Entries of the thread's own table of units.
+/// Entries of the thread's own table of units, in pieces that are made when wanted.
 const UNITS: usize = 1 << 14;
+/// Entries of a piece.
+const PIECE: usize = 1 << 7;
 /// Indirect tables where each mode and address space has its own.
 const TABLES: usize = 12;
 
@@ -29,7 +31,7 @@ pub struct Vcpu<G: Guest> {
     thread: Arc<Thread>,
     kicker: Kicker,
     tables: Tables,
-    units: Box<[Option<Entry>]>,
+    units: [Option<Box<[Option<Entry>; PIECE]>>; UNITS / PIECE],
     scratch: Scratch,
     quick: Option<QuickCompiler>,
     runs: u64,
@@ -51,7 +53,7 @@ impl<G: Guest> Vcpu<G> {
             shared: translator.clone(),
             tables: Tables::new(thread.tables.len()),
             thread,
-            units: (0..UNITS).map(|_| None).collect(),
+            units: [const { None }; UNITS / PIECE],
             scratch: Scratch::default(),
             quick: translator.quick_compiler(),
             runs: 0,
@@ -167,22 +169,28 @@ impl<G: Guest> Vcpu<G> {
         }
     }
 
+    /// The place of `at` in the thread's own table of units.
+    fn entry(&mut self, at: At) -> &mut Option<Entry> {
+        let n = (at.key.pc >> 2) as usize % UNITS;
+        &mut self.units[n / PIECE].get_or_insert_with(|| Box::new([const { None }; PIECE]))[n % PIECE]
+    }
+
     /// The unit of `wanted`, from the thread's own table if it is there.
     fn find(&mut self, wanted: At) -> Result<Arc<Unit>, Fault> {
-        let at = (wanted.key.pc >> 2) as usize % UNITS;
-        if let Some(entry) = &mut self.units[at]
+        if let Some(entry) = self.entry(wanted)
             && entry.unit.at == wanted
             && !entry.unit.dead.load(Ordering::Acquire)
         {
-            self.hits += 1;
             if entry.block.is_some() && entry.unit.code.load(Ordering::Relaxed) != 0 {
                 entry.block = None;
             }
-            return Ok(entry.unit.clone());
+            let unit = entry.unit.clone();
+            self.hits += 1;
+            return Ok(unit);
         }
         self.misses += 1;
-        let unit = self.shared.unit(wanted)?;
-        self.units[at] = Some(Entry { unit: unit.clone(), block: None });
+        let unit = self.shared.unit(wanted, &self.thread)?;
+        *self.entry(wanted) = Some(Entry { unit: unit.clone(), block: None });
         Ok(unit)
     }
 
@@ -208,8 +216,7 @@ impl<G: Guest> Vcpu<G> {
     /// The block of `unit`: the one this thread has at hand, else the unit's own, lifted anew if it was translated
     /// and dropped. `None` if its guest code changed.
     fn block(&mut self, unit: &Arc<Unit>) -> Result<Option<Arc<Region>>, Fault> {
-        let at = (unit.at.key.pc >> 2) as usize % UNITS;
-        if let Some(Entry { unit: own, block: Some(block) }) = &self.units[at]
+        if let Some(Entry { unit: own, block: Some(block) }) = self.entry(unit.at)
             && Arc::ptr_eq(own, unit)
         {
             return Ok(Some(block.clone()));
@@ -218,7 +225,7 @@ impl<G: Guest> Vcpu<G> {
         if block.is_none() && self.shared.lift_block(unit)? {
             block = self.shared.block(unit);
         }
-        if let Some(entry) = &mut self.units[at] {
+        if let Some(entry) = self.entry(unit.at) {
             entry.block = block.clone().filter(|_| Arc::ptr_eq(&entry.unit, unit));
         }
         Ok(block)

@@ -131,7 +131,7 @@ impl Lowerer<'_, '_> {
     fn indirect(&mut self, pc: Value) {
         let flags = MemFlagsData::trusted().with_alias_region(Some(self.regions.link));
         let table = self.load_state(types::I64, abi::TABLE);
-        let bits = self.b.ins().band_imm_u(pc, ((abi::TABLE_ENTRIES as i64) - 1) << 2);
+        let bits = self.b.ins().band_imm_u(pc, abi::table_mask(abi::table_entries(self.env.table)) as i64);
         let offset = self.b.ins().ishl_imm_u(bits, 2);
         let entry = self.b.ins().iadd(table, offset);
         let found = self.b.ins().load(types::I64, flags, entry, 0);

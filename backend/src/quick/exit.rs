@@ -111,7 +111,7 @@ impl Quick<'_> {
         }
         self.asm.load(RAX, state(abi::TABLE));
         self.asm.mov(false, RCX, RSI);
-        self.asm.alu_imm(Alu::And, false, RCX, ((abi::TABLE_ENTRIES - 1) << 2) as i32);
+        self.asm.alu_imm(Alu::And, false, RCX, abi::table_mask(abi::table_entries(self.table)) as i32);
         self.asm.shift_imm(super::asm::Shift::Shl, false, RCX, 2);
         self.asm.alu(Alu::Add, true, RAX, RCX);
         let mode = if self.table { 0 } else { Tag::mode_bits(self.region.key.mode) };

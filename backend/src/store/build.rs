@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jib_ir::region::Key;
 
-use super::layout::{self, ALIGN, COUNT, Entry, LEADS, Point, STUB};
+use super::layout::{self, ALIGN, COUNT, Entry, LEADS, PATIENT, Point, STUB};
 use super::record::{Name, Record};
 use crate::cache::Tier;
 
@@ -133,7 +133,11 @@ impl Made {
             }
             for (cell, pc) in &record.targets {
                 if let Some(to) = self.entries.get(&(*pc, record.key().mode)) {
-                    self.cells[first_cell + *cell as usize] = LEADS + to.offset;
+                    let cell = first_cell + *cell as usize;
+                    self.cells[cell] = LEADS + to.offset;
+                    if to.tier == Tier::Optimized && self.cells.get(cell + 1) == Some(&COUNT) {
+                        self.cells[cell + 1] = PATIENT;
+                    }
                 }
             }
         }

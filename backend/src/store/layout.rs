@@ -20,7 +20,7 @@ pub(super) const ALIGN: usize = 4096;
 pub(super) enum Section {
     /// [`Entry`] by [`Entry`], ascending by key.
     Entries,
-    /// For each cell [`STUB`], [`COUNT`], or 2 + the offset of the code that it leads to; four bytes each.
+    /// For each cell [`STUB`], [`COUNT`], [`PATIENT`], or [`LEADS`] + the offset of the code that it leads to; four bytes each.
     Cells,
     /// [`Point`] by [`Point`], ascending by offset.
     Points,
@@ -40,8 +40,10 @@ pub(super) enum Section {
 pub(super) const STUB: u32 = 0;
 /// A count-down.
 pub(super) const COUNT: u32 = 1;
+/// A count-down next to a cell that leads to optimised code.
+pub(super) const PATIENT: u32 = 2;
 /// What is added to the offset of the code that a cell leads to.
-pub(super) const LEADS: u32 = 2;
+pub(super) const LEADS: u32 = 3;
 
 /// Where code is entered for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +72,12 @@ impl Entry {
     pub(super) fn find(table: &[u8], key: Key) -> Option<Entry> {
         let order = |e: &[u8]| (long(e, 0), word(e, 8));
         let n = partition_point(table, Entry::LEN, |e| order(e) < (key.pc, key.mode));
-        let b = table.get(n * Entry::LEN..(n + 1) * Entry::LEN).filter(|e| order(e) == (key.pc, key.mode))?;
-        Some(Entry { pc: key.pc, mode: key.mode, offset: word(b, 12), optimized: b[16] != 0 })
+        let b = table.get(n * Entry::LEN..(n + 1) * Entry::LEN)?;
+        Some(Entry::from_bytes(b)).filter(|e| (e.pc, e.mode) == (key.pc, key.mode))
+    }
+
+    pub(super) fn from_bytes(b: &[u8]) -> Entry {
+        Entry { pc: long(b, 0), mode: word(b, 8), offset: word(b, 12), optimized: b[16] != 0 }
     }
 }
 

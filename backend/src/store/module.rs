@@ -13,10 +13,10 @@ use jib_ir::op::Op;
 use jib_ir::region::Key;
 use memmap2::Mmap;
 
-use super::layout::{self, ALIGN, COUNT, Entry, LEADS, Layout, Point, STUB, Section, long, word};
+use super::layout::{self, ALIGN, COUNT, Entry, LEADS, Layout, PATIENT, Point, STUB, Section, long, word};
 use super::record::{Name, Record};
 use crate::cache::Tier;
-use crate::quick::FIRST_COUNT;
+use crate::quick::{FIRST_COUNT, LATER_COUNT};
 
 /// See the module documentation.
 pub(crate) struct Module {
@@ -111,6 +111,7 @@ impl Module {
             let value = match word(to, 0) {
                 STUB => stub,
                 COUNT => FIRST_COUNT,
+                PATIENT => LATER_COUNT,
                 to => base + Some(u64::from(to - LEADS)).filter(|to| *to < code_len)?,
             };
             cell.store(value, Ordering::Relaxed);
@@ -142,7 +143,7 @@ impl Module {
     /// Is cell `number` a count-down?
     pub(crate) fn counts(&self, number: usize) -> bool {
         let cells = self.table(Section::Cells);
-        cells.get(4 * number..4 * number + 4).is_some_and(|c| word(c, 0) == COUNT)
+        cells.get(4 * number..4 * number + 4).is_some_and(|c| matches!(word(c, 0), COUNT | PATIENT))
     }
 
     /// A table that was found whole.
@@ -155,6 +156,13 @@ impl Module {
         let entry = Entry::find(self.table(Section::Entries), key).filter(|e| (e.offset as usize) < self.code_len)?;
         let tier = if entry.optimized { Tier::Optimized } else { Tier::Quick };
         Some((self.address() + u64::from(entry.offset), tier))
+    }
+
+    /// All keys, with the host addresses of their code.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Key, u64)> + '_ {
+        let inside = |e: &Entry| (e.offset as usize) < self.code_len;
+        let entries = self.table(Section::Entries).chunks_exact(Entry::LEN).map(Entry::from_bytes).filter(inside);
+        entries.map(|e| (Key { pc: e.pc, mode: e.mode }, self.address() + u64::from(e.offset)))
     }
 
     /// Guest addresses of the code, ascending.
