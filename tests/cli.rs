@@ -13,7 +13,10 @@ use jib_testing::program::{self, Run};
 use jib_testing::tools::{self, Scratch};
 
 fn exe() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_jib"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jib"));
+    // What is told must not depend on earlier runs.
+    command.env("JIB_CACHE", "off");
+    command
 }
 
 fn run(command: &mut Command) -> Run {

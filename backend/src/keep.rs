@@ -1,7 +1,6 @@
 //! Translations from other runs, and for them: the way from and to the [store](crate::store).
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use jib_ir::guest::Guest;
@@ -53,24 +52,21 @@ impl<G: Guest> Translator<G> {
         };
         let (lift, mut made) = self.with_cache(|c| (c.begin_lift(), c.take_unkept()));
         self.translate_interpreted(&mut made);
-        let mut files: HashMap<Image, Vec<(Vec<Range<u64>>, Record)>> = HashMap::new();
+        let mut files: HashMap<Image, Vec<Record>> = HashMap::new();
         for made in made {
             let Some(image) = store.image(made.subject.at.key.pc) else { continue };
-            let ranges = made.subject.ranges.clone();
-            if let Some(record) = self.record(made) {
-                files.entry(image).or_default().push((ranges, record));
-            }
+            files.entry(image).or_default().extend(self.record(made));
         }
         // What changed meanwhile may not be what it was made from.
         self.with_cache(|c| {
             for records in files.values_mut() {
-                records.retain(|(ranges, _)| !c.changed_since(lift, ranges));
+                records.retain(|r| !c.changed_since(lift, r.ranges()));
             }
             c.end_lift(lift, &[]);
         });
         let _pass = self.gate.pass();
         for (image, records) in files {
-            store.add(&self.options, image, records.into_iter().map(|(_, r)| r).collect());
+            store.add(&self.options, image, records);
         }
     }
 

@@ -82,7 +82,9 @@ fn build(p: &Program) -> Built {
 }
 
 fn jib(options: &[&str], exe: &Path, argument: &str) -> Command {
-    let mut command = program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), options, exe);
+    // Every run is the first.
+    let options = [options, &["--cache", "off"]].concat();
+    let mut command = program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), &options, exe);
     command.arg(argument);
     command
 }

@@ -74,7 +74,12 @@ fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread,
     let space = Arc::new(AddressSpace::new(places));
     let cache = cache.map(Arc::new);
     let mut options = config.backend.clone();
-    options.store = cache.as_ref().map(|dir| Arc::new(Store::new(dir.clone(), Box::new(Code(space.clone())), b"")));
+    // Whoever watches may change the guest's code, or wants to see it translated.
+    let watched = config.gdb.is_some() || config.trace.is_some();
+    options.store = cache
+        .as_ref()
+        .filter(|_| !watched)
+        .map(|dir| Arc::new(Store::new(dir.clone(), Box::new(Code(space.clone())), b"")));
     let translator = Translator::new(A64, Box::new(Code(space.clone())), options);
     let translator = translator.map_err(|e| Error::Translator(e.to_string()))?;
     let loaded = target.program.load(target.interpreter.as_ref(), &space)?;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use rustc_hash::FxHashMap;
+
 use jib_ir::region::Key;
 
 use super::layout::{self, ALIGN, COUNT, Entry, LEADS, PATIENT, Point, STUB};
@@ -34,7 +36,7 @@ pub(super) fn file(key: u128, records: &[Record], max: usize) -> Option<Vec<u8>>
 /// Of `records` those worth keeping, in the same order: as long as there is room, those that agree with newer ones
 /// about the guest's code and that no optimised one makes superfluous.
 fn kept(records: &[Record], max: usize) -> Vec<&Record> {
-    let mut words: HashMap<u64, u32> = HashMap::new();
+    let mut words: FxHashMap<u64, u32> = FxHashMap::default();
     let mut by_key: HashMap<(u64, u32), &Record> = HashMap::new();
     let (mut kept, mut size) = (Vec::new(), 0);
     for tier in [Tier::Optimized, Tier::Quick] {

@@ -108,6 +108,11 @@ impl Record {
         if self.optimized { Tier::Optimized } else { Tier::Quick }
     }
 
+    /// Guest addresses of the code that it was made from.
+    pub(crate) fn ranges(&self) -> &[Range<u64>] {
+        &self.ranges
+    }
+
     /// The guest addresses of the code that it was made from, with the words there.
     pub(super) fn code_words(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
         self.ranges.iter().flat_map(|r| r.clone().step_by(4)).zip(self.words.iter().copied())

@@ -1,21 +1,26 @@
 //! Whole programs: run one under jib or qemu with a time limit, and compare what they say.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::tools;
 
-/// The ways to run a program: name, options of `jib run` and `jib boot`.
+/// The ways to run a program: name, options of `jib run` and `jib boot`. By the last one, what the one before kept is
+/// found.
 pub const ENGINES: &[(&str, &[&str])] = &[
     ("interp", &["--engine", "interp"]),
     ("quick at once", &["--quick", "0", "--threshold", "4294967295"]),
     ("jit at once", &["--quick", "4294967295", "--threshold", "1", "--sync"]),
     ("jit", &["--engine", "jit"]),
+    ("jit again", &["--engine", "jit"]),
 ];
 
 /// What a program left.
@@ -90,10 +95,36 @@ fn wait(child: &mut Child, started: Instant, limit: Duration) -> Option<ExitStat
 }
 
 /// `jib run OPTIONS PROGRAM`, to be given arguments.
+///
+/// What it translates is kept for other runs by the same tests, unless the options say where else.
 pub fn jib(exe: &Path, options: &[&str], program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(exe);
-    command.arg("run").args(options).arg("--").arg(program);
+    command.arg("run").args(options);
+    if !options.contains(&"--cache") {
+        command.arg("--cache").arg(kept());
+    }
+    command.arg("--").arg(program);
     command
+}
+
+/// A folder for translations of this process's programs. Those of processes that are gone are removed.
+fn kept() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let prefix = "jib-tests-kept-";
+        let all = std::env::temp_dir();
+        for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|n| n.strip_prefix(prefix));
+            if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let folder = all.join(format!("{prefix}{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("cannot make a folder");
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).expect("chmod");
+        folder
+    })
 }
 
 /// `qemu-aarch64 PROGRAM`, to be given arguments.
