@@ -69,8 +69,6 @@ pub struct Config {
     pub ram: u64,
     /// Which interrupt controller.
     pub gic: Version,
-    /// True if the CPUs have performance monitors.
-    pub pmu: bool,
     /// Where the serial console's output goes.
     pub console: Box<dyn Output>,
     /// A virtio console besides: output, columns and rows.
@@ -92,7 +90,6 @@ impl Config {
             cpus: 1,
             ram: 1 << 30,
             gic: Version::V3,
-            pmu: false,
             console,
             virtio_console: None,
             disks: Vec::new(),
@@ -345,7 +342,7 @@ impl Parts {
             cpus: self.affinities.clone(),
             memory: Window { base: RAM_BASE, size: self.ram.size() },
             controller,
-            private: PrivateInterrupts { timers: TIMER_PPIS, pmu: self.config.pmu.then_some(PMU_PPI) },
+            private: PrivateInterrupts { timers: TIMER_PPIS, pmu: PMU_PPI },
             uart: UART,
             rtc: RTC,
             gpio: GPIO,
@@ -508,6 +505,7 @@ mod tests {
                 "console=ttyAMA0",
                 "rng-seed",
                 "poweroff",
+                "arm,armv8-pmuv3",
                 controller,
             ];
             for name in expected {

@@ -46,8 +46,8 @@ pub enum Controller {
 pub struct PrivateInterrupts {
     /// Secure physical, physical, virtual and hypervisor timer.
     pub timers: [u32; 4],
-    /// Performance monitors, where the CPUs have them.
-    pub pmu: Option<u32>,
+    /// Performance monitors.
+    pub pmu: u32,
 }
 
 /// Everything a device tree tells of the hardware.
@@ -217,7 +217,7 @@ impl Tree<'_> {
             tree.fdt.property_null("always-on")?;
             tree.fdt.property_array_u32("interrupts", &timers)
         })?;
-        let Some(pmu) = private.pmu.map(|number| self.private_interrupt(number)) else { return Ok(()) };
+        let pmu = self.private_interrupt(private.pmu);
         self.node("pmu", |tree| {
             tree.fdt.property_string("compatible", "arm,armv8-pmuv3")?;
             tree.fdt.property_array_u32("interrupts", &pmu)

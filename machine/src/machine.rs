@@ -18,7 +18,7 @@ use crate::cpu::memory::{Code, Memory as CpuMemory};
 use crate::cpu::shootdown::{Request, Shootdown};
 use crate::cpu::signals::{FIQ, IRQ, Power as CpuPower, Signals, Start};
 use crate::cpu::spaces::UpperHalves;
-use crate::cpu::system::{Parts, System, TimerLines};
+use crate::cpu::system::{OwnLines, Parts, System};
 use crate::cpu::{Stop, Vcpu};
 use crate::gdb::Guest;
 use crate::irq::IrqSink;
@@ -246,7 +246,11 @@ impl Machine {
             gic: board.gic.clone(),
             signals: signals.clone(),
             clock: board.clock,
-            lines: TimerLines { physical: pins.physical_timer.clone(), virt: pins.virtual_timer.clone() },
+            lines: OwnLines {
+                physical: pins.physical_timer.clone(),
+                virt: pins.virtual_timer.clone(),
+                pmu: pins.pmu.clone(),
+            },
             alarms,
             shootdown: self.shootdown.clone(),
             upper,

@@ -12,7 +12,7 @@ use jib_machine::machine::{Engine, Machine};
 use jib_testing::{guest, tools};
 use vm_memory::{Bytes, GuestAddress};
 
-const FLAGS: &str = "-O2 -ffreestanding -nostdlib -static -mgeneral-regs-only -fno-pic -no-pie -mno-outline-atomics \
+const FLAGS: &str = "-O2 -ffreestanding -nostdlib -static -mgeneral-regs-only -fno-pic -no-pie -mno-outline-atomics -march=armv8.4-a \
     -fno-stack-protector -Wl,-Ttext-segment=0x40100000 -Wl,-z,max-page-size=4096";
 
 /// Nothing compiled; what is hot compiled meanwhile, as usual; everything compiled, soon or at once.
@@ -103,6 +103,21 @@ fn nobody_reaches_the_old_page_after_a_broadcast_invalidation() {
 #[cfg_attr(debug_assertions, ignore = "slow without --release")]
 fn faults_are_exact() {
     check("faults", "bad 0\nfaults 0\nover the edge 0\npieces 1\nillegal e\nillegal 22\n");
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn invalidation_by_range() {
+    check("ranges", "TLBI 2\nundefined 4\nbad 0\npoisoned 0\nlooked 1\n");
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn performance_monitors() {
+    // in a loop: 1 + 1 + 3000; at EL0: 40 + 2. The trap: EC 0x18, MRS X5, S3_3_C9_C13_0.
+    let counts = "in a loop bba\na fault 1\nand its handler 1\nat EL0 2a\ncycles pass 1\noverflows 80000001\nleft 0\n";
+    let traps = "trap 6230e4bb\nno trap 56000000\nwrong 0\n";
+    check("pmu", &format!("monitors 1\ncounters 6\nevents 40020101\n{counts}{traps}"));
 }
 
 /// When the program names an address, makes the function there return 2.

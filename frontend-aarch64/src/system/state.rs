@@ -51,8 +51,10 @@ pub const MODE_FP_OFF: u32 = 1 << 4;
 pub const MODE_UAO: u32 = 1 << 5;
 /// Key mode bit: self-hosted debug must look at each instruction; such code is not compiled.
 pub const MODE_DEBUG: u32 = 1 << 6;
+/// Key mode bit: instructions are counted, in [`RETIRED`].
+pub const MODE_COUNT: u32 = 1 << 7;
 /// First of the key mode bits that belong to the board (see [`jib_ir::runtime::Location::mode`]).
-pub const MODE_BOARD: u32 = 1 << 7;
+pub const MODE_BOARD: u32 = 1 << 8;
 
 macro_rules! slots {
     ($($(#[$doc:meta])* $name:ident = $n:literal;)*) => {
@@ -119,6 +121,10 @@ slots! {
     MDCCINT = 57;
     /// The event register of WFE and SEV: 1 if set.
     EVENT = 58;
+    /// 1 while instructions are to be counted.
+    COUNTS = 59;
+    /// Instructions executed while [`COUNTS`] was set.
+    RETIRED = 60;
 }
 
 /// The exception level.
@@ -162,6 +168,7 @@ pub fn mode(state: &State) -> u32 {
         (fp_off, MODE_FP_OFF),
         (el1 && p & pstate::UAO != 0, MODE_UAO),
         (super::debug::is_active(state), MODE_DEBUG),
+        (state.get(COUNTS) != 0, MODE_COUNT),
     ] {
         mode |= if on { bit } else { 0 };
     }

@@ -130,7 +130,7 @@ impl Vcpu {
     fn observe_next(&mut self) -> Exit {
         self.cpu.take_request();
         self.system.acknowledge();
-        self.system.tick();
+        self.system.tick(&self.cpu.state);
         if self.signals.quitting() {
             return Exit::Interrupt;
         }

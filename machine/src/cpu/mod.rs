@@ -103,7 +103,7 @@ impl Vcpu {
         if self.signals.quitting() {
             return After::Stop(Stop::Quit);
         }
-        self.system.tick();
+        self.system.tick(&self.cpu.state);
         self.take_interrupt();
         After::Continue
     }
@@ -169,13 +169,14 @@ impl Vcpu {
 
     /// Sleeps until an interrupt, a timer, an `event` if asked, or `longest`.
     fn sleep(&mut self, longest: Duration, event: bool) {
-        self.system.tick();
+        self.system.tick(&self.cpu.state);
         let until = self.system.next_timer().unwrap_or(longest).min(longest);
         self.system.park();
         self.debug.away(&mut self.cpu.state);
-        self.signals.wait_for_interrupt(until, event);
+        let signals = self.signals.clone();
+        self.system.asleep(|| signals.wait_for_interrupt(until, event));
         self.debug_back();
-        self.system.tick();
+        self.system.tick(&self.cpu.state);
     }
 
     fn firmware_call(&mut self) -> After {
