@@ -394,6 +394,12 @@ pub(crate) struct BootArgs {
     /// Add to the kernel's command line
     #[arg(long, value_name = "ARGS")]
     pub(crate) append: Option<String>,
+    /// Start this firmware (UEFI, U-Boot) from flash, which then starts KERNEL or what is on the disks
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bios: Option<PathBuf>,
+    /// Content of the second bank of flash, for the firmware's variables; changes vanish unless `,rw` is added
+    #[arg(long, value_name = "FILE[,ro|rw]")]
+    pub(crate) flash: Option<DiskSpec>,
     /// Use this device tree instead of the board's own
     #[arg(long, value_name = "FILE")]
     pub(crate) dtb: Option<PathBuf>,
@@ -453,6 +459,8 @@ impl BootArgs {
             kernel: self.kernel.clone(),
             initrd: self.initrd.clone(),
             append: self.append.clone(),
+            bios: self.bios.clone(),
+            flash: self.flash.clone(),
             dtb: self.dtb.clone(),
             disks: self.disks.clone(),
             shares: self.shares.clone(),

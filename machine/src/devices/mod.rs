@@ -1,5 +1,7 @@
 //! Devices: one per file, each a state machine with its tests beside it.
 
+pub mod flash;
+pub mod fw_cfg;
 pub mod gic;
 pub mod pl011;
 pub mod pl031;

@@ -24,6 +24,10 @@ pub struct Options {
     pub initrd: Option<PathBuf>,
     /// Added to the kernel's command line.
     pub append: Option<String>,
+    /// Firmware that is started instead of a kernel; it gets kernel, initrd and command line to start, if there are any.
+    pub bios: Option<PathBuf>,
+    /// Content of the second bank of flash, where firmware keeps its variables.
+    pub flash: Option<DiskSpec>,
     /// A device tree instead of the board's own.
     pub dtb: Option<PathBuf>,
     /// Disks, in order.
@@ -64,6 +68,8 @@ impl Default for Options {
             kernel: None,
             initrd: None,
             append: None,
+            bios: None,
+            flash: None,
             dtb: None,
             disks: Vec::new(),
             shares: Vec::new(),
