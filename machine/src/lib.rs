@@ -14,6 +14,8 @@ pub mod clock;
 pub mod cpu;
 pub mod device;
 pub mod devices;
+#[cfg(test)]
+mod drive;
 pub mod fdt;
 mod gdb;
 pub mod host;
