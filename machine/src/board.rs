@@ -21,6 +21,7 @@ use crate::devices::gic::{self, CpuLines, Gic, Version};
 use crate::devices::pl011::Pl011;
 use crate::devices::pl031::Pl031;
 use crate::devices::pl061::Pl061;
+use crate::devices::pv_time::{self, StolenTime};
 use crate::devices::virtio::VirtioDevice;
 use crate::devices::virtio::blk::Blk;
 use crate::devices::virtio::console::Console;
@@ -29,10 +30,10 @@ use crate::devices::virtio::net::Net;
 use crate::devices::virtio::p9::P9;
 use crate::devices::virtio::rng::Rng;
 use crate::fdt::{Boot, Controller, Hardware, Node, PrivateInterrupts, Window};
-use crate::host::Output;
 use crate::host::disk::Disk;
 use crate::host::input::InputQueue;
 use crate::host::pump::NetPump;
+use crate::host::{self, Output};
 use crate::irq::{IrqLine, IrqSink};
 use crate::net::{Forward, UserNet};
 use crate::ram::Ram;
@@ -47,6 +48,8 @@ const GICV2M_COUNT: u32 = 64;
 const GIC_REDIST: Window = Window { base: 0x080a_0000, size: 0x00f6_0000 };
 /// Two banks of flash; firmware is in the first one.
 const FLASH: [Window; 2] = [Window { base: 0, size: 0x0400_0000 }, Window { base: 0x0400_0000, size: 0x0400_0000 }];
+/// What tells each CPU of its stolen time.
+const PV_TIME: Window = Window { base: 0x090a_0000, size: 0x1_0000 };
 const FW_CFG: Window = Window { base: 0x0902_0000, size: fw_cfg::SIZE };
 /// Where firmware is entered.
 pub const FIRMWARE_ENTRY: u64 = FLASH[0].base;
@@ -174,6 +177,8 @@ pub struct Board {
     pub console_input: Arc<InputQueue>,
     /// Bytes for the virtio console; call [`Board::console_input_arrived`] after pushing.
     pub virtio_input: Arc<InputQueue>,
+    /// Where each CPU finds its stolen time, if the host knows it.
+    pub stolen_time: Option<Vec<u64>>,
     hardware: Hardware,
     uart: Shared<Pl011>,
     rtc: Shared<Pl031>,
@@ -342,6 +347,13 @@ impl Parts {
         Ok(rom)
     }
 
+    fn map_stolen_time(&mut self) -> Option<Vec<u64>> {
+        host::waited()?;
+        let cpus = self.config.cpus;
+        self.map("stolen time", PV_TIME, StolenTime::new(cpus, Box::new(host::waited)));
+        Some((0..cpus as u64).map(|cpu| PV_TIME.base + cpu * pv_time::STRIDE).collect())
+    }
+
     fn map_gic(&mut self) -> Controller {
         let gic = self.gic.clone();
         match self.config.gic {
@@ -366,6 +378,7 @@ impl Parts {
         }
         let controller = self.map_gic();
         let rom = self.map_firmware()?;
+        let stolen_time = self.map_stolen_time();
         let output = std::mem::replace(&mut self.config.console, Box::new(crate::host::Capture::default()));
         let uart = Pl011::new(self.spi(UART.spi), output, self.console_input.clone());
         let uart = self.map("pl011", UART.window, uart);
@@ -401,6 +414,7 @@ impl Parts {
             affinities: self.affinities,
             console_input: self.console_input,
             virtio_input: self.virtio_input,
+            stolen_time,
             hardware,
             uart,
             rtc,

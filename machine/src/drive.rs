@@ -239,7 +239,7 @@ fn fw_cfg(p: &mut Program<'_>) {
         match p.byte() & 3 {
             0 => poke(p, &ram),
             1 => {
-                let (control, len, to) = (p.value() as u32 & 0x7f_001f, p.value() as u32, RAM + p.value());
+                let (control, len, to) = (p.value() as u32 & 0x7f_001f, p.value() as u32, RAM.wrapping_add(p.value()));
                 let request = [&control.to_be_bytes()[..], &len.to_be_bytes(), &to.to_be_bytes()].concat();
                 ram.dma().write_slice(&request, GuestAddress(RAM)).expect("in memory");
                 device.write(16, Size::B8, RAM.swap_bytes());

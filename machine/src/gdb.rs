@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn virtual_addresses_go_through_the_cpus_tables_and_leave_them_alone() {
         let (guest, mut s) = (guest(), State::default());
-        state::reset(&mut s, 0);
+        state::reset(&mut s, 0, true);
         // 4K pages, 39 bits: one entry of each level, the last without its access flag.
         let put = |at: u64, v: u64| guest.space.poke(at, &v.to_le_bytes()).expect("RAM");
         put(RAM, RAM + 0x1000 + 3);

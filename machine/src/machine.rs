@@ -55,6 +55,8 @@ pub struct Outcome {
 struct Cpus {
     signals: Vec<Arc<Signals>>,
     affinities: OnceLock<Vec<u64>>,
+    /// Where each finds its stolen time.
+    stolen_time: OnceLock<Vec<u64>>,
 }
 
 impl IrqSink for Cpus {
@@ -124,8 +126,8 @@ impl Power for Cpus {
         u64::from_ne_bytes(bytes)
     }
 
-    fn stolen_time(&self, _cpu: usize) -> Option<u64> {
-        None
+    fn stolen_time(&self, cpu: usize) -> Option<u64> {
+        self.stolen_time.get()?.get(cpu).copied()
     }
 }
 
@@ -134,9 +136,12 @@ impl Machine {
     /// we lack.
     pub fn new(config: Config, engine: Engine, verbose: bool) -> Result<Machine, BuildError> {
         let signals = (0..config.cpus).map(|_| Arc::default()).collect();
-        let cpus = Arc::new(Cpus { signals, affinities: OnceLock::new() });
+        let cpus = Arc::new(Cpus { signals, affinities: OnceLock::new(), stolen_time: OnceLock::new() });
         let board = Arc::new(Board::build(config, cpus.clone())?);
         let _ = cpus.affinities.set(board.affinities.clone());
+        if let Some(at) = &board.stolen_time {
+            let _ = cpus.stolen_time.set(at.clone());
+        }
         let shootdown = Arc::new(Shootdown::new(cpus.signals.clone()));
         let asking = shootdown.clone();
         let appeared = Box::new(move |host| _ = asking.issue(Request::Code(host), None));

@@ -112,6 +112,26 @@ fn invalidation_by_range() {
     check("ranges", "TLBI 2\nundefined 4\nbad 0\npoisoned 0\nlooked 1\n");
 }
 
+/// Every identification register, as the Arm ARM reads them. A change here is a change of what guests find.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn identification() {
+    let wanted = |gic| {
+        format!(
+            "midr_el1 f6a10\nmpidr_el1 80000000\nrevidr_el1 0\nctr_el0 8444c004\ndczid_el0 4\nclidr_el1 0\n\
+            id_aa64pfr0_el1 110100000{gic}110011\nid_aa64pfr1_el1 20\nid_aa64dfr0_el1 10305106\nid_aa64dfr1_el1 0\n\
+            id_aa64isar0_el1 1221100110212120\nid_aa64isar1_el1 10001100211002\nid_aa64isar2_el1 10000000110000\n\
+            id_aa64mmfr0_el1 1000000000100025\nid_aa64mmfr1_el1 201002\nid_aa64mmfr2_el1 1000000100000011\n\
+            others 0\nGIC 0\nundefined 542f\nPSCI 10001\nat EL0 8000000000\nat EL0 8000000000\n"
+        )
+    };
+    for (gic, registers) in [(Version::V2, 0), (Version::V3, 1)] {
+        for (engine, options) in engines() {
+            assert_eq!(run("ids", gic, options, None), wanted(registers), "{engine}");
+        }
+    }
+}
+
 #[test]
 #[cfg_attr(debug_assertions, ignore = "slow without --release")]
 fn interrupts_by_priority() {

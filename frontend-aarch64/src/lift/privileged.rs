@@ -83,6 +83,8 @@ pub(super) fn mrs(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted>
     Some(Lifted::Next)
 }
 
+const ID_AA64PFR0_EL1: Encoding = Encoding::new(3, 0, 0, 4, 0);
+
 /// The identification space `S3_0_C0`.
 fn mrs_id(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
     let in_space = encoding.0 >> 7 == Encoding::new(3, 0, 0, 0, 0).0 >> 7;
@@ -91,7 +93,11 @@ fn mrs_id(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
     }
     match sysreg::id_register(encoding.crm(), encoding.op2()) {
         Some(v) if l.is_el1() => {
-            let v = l.imm64(v);
+            let mut v = l.imm64(v);
+            if encoding == ID_AA64PFR0_EL1 {
+                let gic = l.get(Ty::I64, state::GIC);
+                v = l.or(v, gic);
+            }
             l.set_x(rt, v);
             Some(Lifted::Next)
         }

@@ -173,7 +173,7 @@ mod tests {
 
     fn booted() -> State {
         let mut s = State::default();
-        state::reset(&mut s, 0);
+        state::reset(&mut s, 0, true);
         s.set(state::VBAR, 0x8000);
         s
     }

@@ -123,6 +123,8 @@ slots! {
     EVENT = 58;
     /// 1 while instructions are to be counted.
     COUNTS = 59;
+    /// ID_AA64PFR0_EL1.GIC, in its place: what interrupt controller there is.
+    GIC = 61;
     /// Instructions executed while [`COUNTS`] was set.
     RETIRED = 60;
 }
@@ -186,11 +188,16 @@ pub fn regime(state: &State) -> super::mmu::Regime {
     }
 }
 
-/// Puts `state` into the state after a cold reset: EL1h, everything masked, MMU off.
-pub fn reset(state: &mut State, mpidr: u64) {
+/// ID_AA64PFR0_EL1.GIC: the interrupt controller's CPU interface is system registers.
+const PFR0_GIC: u64 = 1 << 24;
+
+/// Puts `state` into the state after a cold reset: EL1h, everything masked, MMU off. `gic_registers` tells whether the
+/// interrupt controller's CPU interface is system registers.
+pub fn reset(state: &mut State, mpidr: u64, gic_registers: bool) {
     *state = State::default();
     state.set(slot::PSTATE, pstate::EL1 | pstate::SPSEL | pstate::D | pstate::A | pstate::I | pstate::F);
     state.set(SCTLR, super::sysreg::SCTLR_RES1);
     state.set(MPIDR, mpidr);
+    state.set(GIC, if gic_registers { PFR0_GIC } else { 0 });
     state.set(OSLOCK, 1);
 }

@@ -303,7 +303,6 @@ pub fn find(encoding: Encoding) -> Option<&'static SysReg> {
 /// Fields of the ID registers that only a system sees, beside those of [`cpu::id_register`]:
 /// (CRm, op2), lowest bit, value.
 const SYSTEM_FIELDS: &[((u16, u16), u32, u64)] = &[
-    ((4, 0), 24, 1), // GIC system registers
     ((4, 0), 56, 1), // CSV2
     ((4, 0), 60, 1), // CSV3
     ((5, 0), 8, 1),  // PMUv3
@@ -316,13 +315,14 @@ const SYSTEM_FIELDS: &[((u16, u16), u32, u64)] = &[
     ((7, 0), 20, 1), // 16K granule
     ((7, 1), 0, 2),  // access flag and dirty state in hardware
     ((7, 1), 12, 1), // hierarchical permissions can be disabled
-    ((7, 1), 20, 1), // PAN
+    ((7, 1), 20, 2), // PAN, AT S1E1RP and S1E1WP
     ((7, 2), 0, 1),  // common-not-private
     ((7, 2), 4, 1),  // UAO
     ((7, 2), 60, 1), // E0PD
 ];
 
-/// The identification register `S3_0_C0_C<crm>_<op2>` as EL1 reads it; every one of the space exists.
+/// The identification register `S3_0_C0_C<crm>_<op2>` as EL1 reads it, but for [`state::GIC`]; every one of the space
+/// exists.
 pub fn id_register(crm: u16, op2: u16) -> Option<u64> {
     if !(1..=7).contains(&crm) {
         return None;

@@ -24,6 +24,7 @@ use jib_frontend_aarch64::system::state::{self, pstate};
 use jib_ir::runtime::{Exit, Wait};
 use jib_ir::state::slot;
 
+use crate::devices::gic::Version;
 use crate::psci::{self, Outcome, Power};
 use signals::{Command, Signals};
 use system::System;
@@ -67,7 +68,7 @@ impl Vcpu {
         loop {
             match self.signals.wait_for_start() {
                 Command::Start(start) => {
-                    state::reset(&mut self.cpu.state, start.mpidr);
+                    self.reset(start.mpidr);
                     self.cpu.state.set_pc(start.entry);
                     self.cpu.state.set_x(0, start.context);
                     self.system.refresh(&self.cpu.state);
@@ -79,6 +80,11 @@ impl Vcpu {
                 return stop;
             }
         }
+    }
+
+    fn reset(&mut self, mpidr: u64) {
+        let gic_registers = self.system.gic.version() == Version::V3;
+        state::reset(&mut self.cpu.state, mpidr, gic_registers);
     }
 
     /// Runs until the CPU is switched off (`None`) or the machine stops.
@@ -147,13 +153,14 @@ impl Vcpu {
             return After::Continue;
         }
         match exit {
-            Exit::Hvc(_) => return self.firmware_call(),
-            Exit::Smc(_) => {
-                // There is no EL3: SMC is undefined, at its own address.
+            Exit::Hvc(_) | Exit::Smc(_) if state::el(&self.cpu.state) == 0 => {
+                // Undefined, at its own address.
                 let pc = self.cpu.state.pc();
                 self.cpu.state.set_pc(pc.wrapping_sub(4));
                 exception::enter(&mut self.cpu.state, Vector::Sync, Some(syndrome(ec::UNKNOWN, 0)), None);
             }
+            // There is neither EL2 nor EL3: both are how firmware is called.
+            Exit::Hvc(_) | Exit::Smc(_) => return self.firmware_call(),
             Exit::Wait(Wait::Interrupt) => self.sleep(WFI_SLEEP, false),
             Exit::Interrupt => return self.attend(),
             Exit::Wait(Wait::Event) => {
@@ -198,7 +205,7 @@ impl Vcpu {
             Outcome::Suspend { entry, context } => {
                 self.sleep(WFI_SLEEP, false);
                 let mpidr = self.cpu.state.get(state::MPIDR);
-                state::reset(&mut self.cpu.state, mpidr);
+                self.reset(mpidr);
                 self.cpu.state.set_pc(entry);
                 self.cpu.state.set_x(0, context);
                 self.system.refresh(&self.cpu.state);

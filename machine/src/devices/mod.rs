@@ -6,4 +6,5 @@ pub mod gic;
 pub mod pl011;
 pub mod pl031;
 pub mod pl061;
+pub mod pv_time;
 pub mod virtio;

@@ -22,7 +22,7 @@ void run(void) {
     switch_to(0, 0, PAGES);
     start_second();
     while (!ready) __asm__ volatile("yield");
-    for (u32 i = 1; i <= 300; i++) {
+    for (u32 i = 1; i <= 90; i++) {
         u32 now = i & 1, scale = i & 2 ? 1 : 0;
         for (u32 p = 0; p < PAGES; p++) data[now][p][0] = i;
         switch_to(now, 0, PAGES);

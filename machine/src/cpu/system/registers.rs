@@ -12,6 +12,7 @@ use jib_ir::state::State;
 use super::System;
 use crate::cpu::shootdown::Request;
 use crate::cpu::tlb::{Found, Rights};
+use crate::devices::gic::Version;
 use crate::devices::gic::icc::Icc;
 use crate::timer::Timer;
 
@@ -32,7 +33,7 @@ impl System {
             reg::CNTV_CTL_EL0 => self.timer.virt.ctl(now),
             reg::CNTV_CVAL_EL0 => self.timer.virt.cval(),
             reg::ISR_EL1 => (self.signals.irq() as u64) << 7 | (self.signals.fiq() as u64) << 6,
-            encoding => match icc(encoding) {
+            encoding => match self.icc(encoding) {
                 Some(reg) if reg.readable() => {
                     let v = self.gic.read_icc(self.memory.cpu, reg);
                     self.log_acknowledged(encoding, v);
@@ -60,7 +61,7 @@ impl System {
             // Breakpoints and watchpoints.
             _ if encoding.0 >> 14 == 2 => {}
             _ if encoding.0 >> 14 == 1 => return self.instruction(s, encoding, v),
-            _ => match icc(encoding) {
+            _ => match self.icc(encoding) {
                 Some(reg) if reg.writable() => self.gic.write_icc(self.memory.cpu, reg, v),
                 _ => return Err(self.undefined(op)),
             },
@@ -152,6 +153,15 @@ impl System {
         Exit::Undefined(0)
     }
 
+    /// The interrupt controller's register at `encoding`, if the controller has such registers.
+    fn icc(&self, encoding: Encoding) -> Option<Icc> {
+        if self.gic.version() == Version::V2 {
+            return None;
+        }
+        let e = encoding.0;
+        Icc::at((e >> 14) as u8, (e >> 11 & 7) as u8, encoding.crn() as u8, encoding.crm() as u8, encoding.op2() as u8)
+    }
+
     /// Writes down which interrupt was acknowledged.
     fn log_acknowledged(&self, encoding: Encoding, v: u64) {
         if let (Some(log), reg::ICC_IAR0_EL1 | reg::ICC_IAR1_EL1) = (&self.log, encoding) {
@@ -163,10 +173,4 @@ impl System {
 /// Is it a register of the performance monitors?
 fn is_monitors(encoding: Encoding) -> bool {
     matches!((encoding.0 >> 14, encoding.crn(), encoding.crm()), (3, 9, 12..=14) | (3, 14, 8..=15))
-}
-
-/// The interrupt controller's register at `encoding`.
-fn icc(encoding: Encoding) -> Option<Icc> {
-    let e = encoding.0;
-    Icc::at((e >> 14) as u8, (e >> 11 & 7) as u8, encoding.crn() as u8, encoding.crm() as u8, encoding.op2() as u8)
 }
