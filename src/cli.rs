@@ -424,6 +424,9 @@ pub(crate) struct BootArgs {
     /// Leave the network out
     #[arg(long)]
     pub(crate) no_net: bool,
+    /// Let a program without an operating system write, and exit with a status, by HLT 0xF000
+    #[arg(long)]
+    pub(crate) semihosting: bool,
     /// Stop the guest after this time; the exit code is 124 then
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
@@ -469,6 +472,7 @@ impl BootArgs {
             forwards: self.ports.clone(),
             gic: if self.gic == 2 { Version::V2 } else { Version::V3 },
             net: !self.no_net,
+            semihosting: self.semihosting,
             timeout: self.timeout.map(Duration::from_secs),
             engine: self.engine.options(),
             stats: self.stats,

@@ -98,6 +98,8 @@ pub struct Config {
     pub firmware: Option<Vec<u8>>,
     /// What the second bank of flash begins with, and where writes to it go.
     pub flash: Option<Box<dyn Disk>>,
+    /// HLT 0xF000 is semihosting.
+    pub semihosting: bool,
     /// What the firmware is to start.
     pub payload: Option<Payload>,
 }
@@ -117,6 +119,7 @@ impl Config {
             rng: true,
             firmware: None,
             flash: None,
+            semihosting: false,
             payload: None,
         }
     }
@@ -177,6 +180,8 @@ pub struct Board {
     pub console_input: Arc<InputQueue>,
     /// Bytes for the virtio console; call [`Board::console_input_arrived`] after pushing.
     pub virtio_input: Arc<InputQueue>,
+    /// HLT 0xF000 is semihosting.
+    pub semihosting: bool,
     /// Where each CPU finds its stolen time, if the host knows it.
     pub stolen_time: Option<Vec<u64>>,
     hardware: Hardware,
@@ -217,6 +222,11 @@ impl Board {
         if let Some(console) = &self.virtio_console {
             lock(console).service(0);
         }
+    }
+
+    /// Writes to where the serial console's output goes, past the UART.
+    pub fn write_to_console(&self, bytes: &[u8]) {
+        lock(&self.uart).write_past(bytes);
     }
 
     /// Sends a break on the serial line.
@@ -414,6 +424,7 @@ impl Parts {
             affinities: self.affinities,
             console_input: self.console_input,
             virtio_input: self.virtio_input,
+            semihosting: self.config.semihosting,
             stolen_time,
             hardware,
             uart,

@@ -15,6 +15,7 @@ use crate::board::{Board, BuildError, Config, cpu_input, entropy};
 use crate::cpu::alarm::Alarms;
 use crate::cpu::debug::Observers;
 use crate::cpu::memory::{Code, Memory as CpuMemory};
+use crate::cpu::semihosting::Console;
 use crate::cpu::shootdown::{Request, Shootdown};
 use crate::cpu::signals::{FIQ, IRQ, Power as CpuPower, Signals, Start};
 use crate::cpu::spaces::UpperHalves;
@@ -260,6 +261,10 @@ impl Machine {
             shootdown: self.shootdown.clone(),
             upper,
             translator: self.translator.clone(),
+            semihosting: board.semihosting.then(|| {
+                let board = board.clone();
+                Box::new(move |bytes: &[u8]| board.write_to_console(bytes)) as Console
+            }),
             log: self.observers.log.clone(),
             verbose: self.verbose,
         });

@@ -53,13 +53,21 @@ impl Output for Line {
 
 /// Runs `name` on two CPUs under `engine` until it powers off; what it printed.
 fn run(name: &str, gic: Version, engine: Engine, device: Option<fn(&Board, &str)>) -> String {
+    let config = Config { gic, ..Config::new(Box::new(Line::default())) };
+    let (text, stop) = run_to_stop(name, config, engine, device);
+    assert_eq!(stop, Stop::PowerOff, "{text}");
+    text
+}
+
+/// The same on a board like `config`; and how it ended.
+fn run_to_stop(name: &str, config: Config, engine: Engine, device: Option<fn(&Board, &str)>) -> (String, Stop) {
     // The programs' common part is a header, which the compiler finds beside them.
     let source = tools::root().join("machine/tests/bare").join(name).with_extension("c");
     let header = std::fs::read(source.with_file_name("bare.h")).expect("the common part");
     let flags = format!("{FLAGS} -DHEADER={}", header.iter().fold(7u32, |h, b| h.wrapping_mul(31) ^ u32::from(*b)));
     let file = std::fs::read(guest::compile(&source, &flags)).expect("a compiled program");
     let line = Line::default();
-    let config = Config { cpus: 2, ram: 256 << 20, gic, ..Config::new(Box::new(line.clone())) };
+    let config = Config { cpus: 2, ram: 256 << 20, console: Box::new(line.clone()), ..config };
     let machine = Machine::new(config, engine, false).expect("a machine");
     if let Some(device) = device {
         let board = Arc::downgrade(machine.board());
@@ -69,8 +77,7 @@ fn run(name: &str, gic: Version, engine: Engine, device: Option<fn(&Board, &str)
     let kernel = loader::load_kernel(machine.board().space.ram(), name, &file).expect("loaded");
     let outcome = machine.run(kernel.entry, 0);
     let text = line.text.lock().unwrap().clone();
-    assert_eq!(outcome.stop, Stop::PowerOff, "{text}");
-    text
+    (text, outcome.stop)
 }
 
 fn check(name: &str, expected: &str) {
@@ -142,6 +149,19 @@ fn interrupts_by_priority() {
         for (engine, options) in engines() {
             let expected = format!("version {version}\n{priorities}{states}");
             assert_eq!(run("gic", gic, options, None), expected, "{engine}");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn semihosting_where_it_is_wanted() {
+    let wanted = "hello\nhandle 1\nanother 0\nworld\nleft 0\nterminal 1\n!\ntime 0\n";
+    for (semihosting, text, stop) in [(true, wanted, Stop::Exit(42)), (false, "undefined 0\n", Stop::PowerOff)] {
+        for (engine, options) in engines() {
+            let config = Config { semihosting, ..Config::new(Box::new(Line::default())) };
+            let found = run_to_stop("semihosting", config, options, None);
+            assert_eq!(found, (text.to_string(), stop), "{engine}");
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod alarm;
 pub mod debug;
 pub mod fast;
 pub mod memory;
+pub mod semihosting;
 pub mod shootdown;
 pub mod signals;
 pub mod spaces;
@@ -40,6 +41,8 @@ pub enum Stop {
     PowerOff,
     /// The guest asked for a restart.
     Reset,
+    /// The guest ended with this status, by semihosting.
+    Exit(u8),
     /// The host asked for an end.
     Quit,
 }
@@ -145,6 +148,9 @@ impl Vcpu {
     }
 
     fn handle(&mut self, exit: Exit) -> After {
+        if exit == Exit::Hlt(semihosting::HLT) && self.system.semihosting.is_some() {
+            return self.semihosting_call();
+        }
         if let Some((esr, far)) = exception::of_exit(&self.cpu.state, &exit) {
             self.system.report_undefined(&exit, self.cpu.state.pc());
             self.log_exception(&exit, esr, far);
@@ -184,6 +190,21 @@ impl Vcpu {
         self.system.asleep(|| signals.wait_for_interrupt(until, event));
         self.debug_back();
         self.system.tick(&self.cpu.state);
+    }
+
+    fn semihosting_call(&mut self) -> After {
+        let Some(console) = self.system.semihosting.take() else { return After::Continue };
+        let (op, x1, pc) = (self.cpu.state.x(0) as u32, self.cpu.state.x(1), self.cpu.state.pc());
+        let done = semihosting::call(&mut self.system, &*console, op, x1);
+        self.system.semihosting = Some(console);
+        match done {
+            semihosting::Done::Return(v) => {
+                self.cpu.state.set_x(0, v);
+                self.cpu.state.set_pc(pc.wrapping_add(4));
+                After::Continue
+            }
+            semihosting::Done::Exit(status) => After::Stop(Stop::Exit(status)),
+        }
     }
 
     fn firmware_call(&mut self) -> After {

@@ -16,11 +16,13 @@ use jib_frontend_aarch64::A64System;
 use jib_frontend_aarch64::system::exception::{ec, syndrome};
 use jib_frontend_aarch64::system::mmu::Kind;
 use jib_frontend_aarch64::system::state::{self, pstate};
+use jib_frontend_aarch64::system::sysreg::{self, Encoding};
 use jib_ir::runtime::{Access, Exit, Fault};
 use jib_ir::state::{State, slot};
 
 use super::alarm::Alarms;
 use super::memory::Memory;
+use super::semihosting::Console;
 use super::shootdown::{Request, Shootdown};
 use super::signals::Signals;
 use super::spaces::{UpperHalves, upper_half};
@@ -64,6 +66,8 @@ pub struct Parts {
     pub upper: Arc<UpperHalves>,
     /// Translations of code.
     pub translator: Arc<Translator<A64System>>,
+    /// Where semihosting writes, if there is any.
+    pub semihosting: Option<Console>,
     /// What is logged.
     pub log: Option<Log>,
     /// Tell of what is missing.
@@ -314,8 +318,20 @@ impl System {
     /// Names what the guest used and we do not have, with `-v`.
     pub fn report_undefined(&self, exit: &Exit, pc: u64) {
         if let (true, Exit::Undefined(word)) = (self.verbose, exit) {
-            eprintln!("jib: cpu {}: undefined instruction {word:#010x} at {pc:#x}", self.memory.cpu);
+            let what = undefined_name(*word);
+            eprintln!("jib: cpu {}: undefined {what} ({word:#010x}) at {pc:#x}", self.memory.cpu);
         }
+    }
+}
+
+/// What an undefined instruction is called: the system register or instruction that it names, if it does.
+fn undefined_name(word: u32) -> String {
+    let encoding = Encoding((word >> 5) as u16);
+    let name = sysreg::find(encoding).map_or(String::new(), |row| format!(", {}", row.name));
+    match (word & 0xffc0_0000, encoding.0 >> 14) {
+        (0xd500_0000, 1) => format!("system instruction {encoding}"),
+        (0xd500_0000, 2 | 3) => format!("system register {encoding}{name}"),
+        _ => "instruction".to_string(),
     }
 }
 
@@ -326,5 +342,24 @@ pub(super) fn legal(s: &State) -> Result<(), Exit> {
     match s.get(slot::PSTATE) & pstate::IL {
         0 => Ok(()),
         _ => Err(Exit::Syndrome(syndrome(ec::ILLEGAL, 0))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::undefined_name;
+
+    #[test]
+    fn what_is_missing_has_a_name() {
+        let cases = [
+            // MRS X0, HCR_EL2; MSR MPIDR_EL1, X0; TLBI ALLE2; UDF #1
+            (0xd53c_1100, "system register S3_4_C1_C1_0"),
+            (0xd518_00a0, "system register S3_0_C0_C0_5, MPIDR_EL1"),
+            (0xd50c_871f, "system instruction S1_4_C8_C7_0"),
+            (1, "instruction"),
+        ];
+        for (word, name) in cases {
+            assert_eq!(undefined_name(word), name);
+        }
     }
 }

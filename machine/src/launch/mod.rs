@@ -233,6 +233,7 @@ fn config(options: &Options) -> Result<Config, Error> {
         cpus: options.cpus,
         ram: options.memory,
         gic: options.gic,
+        semihosting: options.semihosting,
         disks: disks
             .map(|(spec, n): (_, usize)| Ok((disk(spec)?, format!("disk{n}"))))
             .collect::<Result<_, Error>>()?,

@@ -44,6 +44,8 @@ pub struct Options {
     pub gic: Version,
     /// True if there is a network.
     pub net: bool,
+    /// HLT 0xF000 is semihosting.
+    pub semihosting: bool,
     /// The guest is stopped after this time.
     pub timeout: Option<Duration>,
     /// How the CPUs' code is run.
@@ -78,6 +80,7 @@ impl Default for Options {
             forwards: Vec::new(),
             gic: Version::V3,
             net: true,
+            semihosting: false,
             timeout: None,
             engine: Engine::default(),
             stats: false,

@@ -29,7 +29,7 @@ const KEY_PRESS: Duration = Duration::from_millis(100);
 pub enum End {
     /// The guest powered off.
     PowerOff,
-    /// The command ended with this status.
+    /// The command, or a program by semihosting, ended with this status.
     Status(u8),
     /// The guest's kernel panicked.
     Panic,
@@ -216,6 +216,7 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
                 start = load(&board, &plan.payload)?;
             }
             Stop::Reset | Stop::PowerOff => events.end(End::PowerOff),
+            Stop::Exit(status) => events.end(End::Status(status)),
             Stop::Quit => events.end(End::Left),
         }
     }
