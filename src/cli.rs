@@ -449,6 +449,12 @@ pub(crate) struct BootArgs {
     /// Add to the kernel's command line
     #[arg(long, value_name = "ARGS")]
     pub(crate) append: Option<String>,
+    /// Start this firmware (UEFI, U-Boot) from flash, which then starts KERNEL or what is on the disks
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bios: Option<PathBuf>,
+    /// Content of the second bank of flash, for the firmware's variables; changes vanish unless `,rw` is added
+    #[arg(long, value_name = "FILE[,ro|rw]")]
+    pub(crate) flash: Option<DiskSpec>,
     /// Use this device tree instead of the board's own
     #[arg(long, value_name = "FILE")]
     pub(crate) dtb: Option<PathBuf>,
@@ -473,6 +479,9 @@ pub(crate) struct BootArgs {
     /// Leave the network out
     #[arg(long)]
     pub(crate) no_net: bool,
+    /// Let a program without an operating system write, and exit with a status, by HLT 0xF000
+    #[arg(long)]
+    pub(crate) semihosting: bool,
     /// Stop the guest after this time; the exit code is 124 then
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
@@ -510,6 +519,8 @@ impl BootArgs {
             kernel: self.kernel.clone(),
             initrd: self.initrd.clone(),
             append: self.append.clone(),
+            bios: self.bios.clone(),
+            flash: self.flash.clone(),
             dtb: self.dtb.clone(),
             disks: self.disks.clone(),
             shares: self.shares.clone(),
@@ -518,6 +529,7 @@ impl BootArgs {
             forwards: self.ports.clone(),
             gic: if self.gic == 2 { Version::V2 } else { Version::V3 },
             net: !self.no_net,
+            semihosting: self.semihosting,
             timeout: self.timeout.map(Duration::from_secs),
             engine: self.engine.options(),
             stats: self.stats,

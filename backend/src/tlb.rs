@@ -116,10 +116,22 @@ impl Ranges {
         self.0.iter().any(|r| (r.0..=r.1).contains(&address))
     }
 
+    /// May one of `pages` pages from `address` on lie in one?
+    pub fn overlaps(&self, address: u64, pages: u64) -> bool {
+        let (first, last) = stretch(address, pages);
+        self.0.iter().any(|r| r.0 <= last && first <= r.1)
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         self.0.clear();
     }
+}
+
+/// First and last address of `pages` pages from `address` on, without tags.
+fn stretch(address: u64, pages: u64) -> (u64, u64) {
+    let first = address & VA_MASK & PAGE_MASK;
+    (first, first.saturating_add(pages << PAGE_SHIFT).saturating_sub(1))
 }
 
 /// One table.
@@ -195,6 +207,25 @@ impl Table {
         }
     }
 
+    /// Drops translations of `pages` pages from `address` on.
+    pub fn flush_pages(&mut self, address: u64, pages: u64) {
+        if pages < ENTRIES as u64 && !self.large.overlaps(address, pages) {
+            (0..pages).for_each(|i| self.flush_page(address.wrapping_add(i << PAGE_SHIFT)));
+            return;
+        }
+        let (first, last) = stretch(address, pages);
+        for entry in &self.entries {
+            let shift = entry.about.load(Relaxed) & 0xff;
+            let meets = |page: u64| {
+                let start = (page & VA_MASK) >> shift << shift;
+                start <= last && first <= start + ((1 << shift) - 1)
+            };
+            if entry.page().is_some_and(meets) {
+                entry.clear();
+            }
+        }
+    }
+
     /// Makes writes to the host page at `host` miss.
     pub fn forbid_writes(&mut self, host: u64) {
         for entry in &self.entries {
@@ -248,6 +279,30 @@ mod tests {
         t.fill(&page(0x5600_0000_0000_4000, 0x9000_0000));
         t.flush_page(0x4000);
         assert_eq!(t.find(0x5600_0000_0000_4000, 1, false), None);
+    }
+
+    #[test]
+    fn a_stretch_of_pages_goes_alone() {
+        for large in [false, true] {
+            for pages in [3, 5000] {
+                let mut t = Table::default();
+                let all = [0x1000, 0x2000, 0x4000, 0x5000, 0x2000_0000].map(|at| page(at, 0x7000_0000));
+                all.iter().for_each(|p| t.fill(p));
+                if large {
+                    t.fill(&Translation { shift: 21, ..page(0x40_3000, 0x8000_0000) });
+                    t.flush_pages(0x2000, 0x400);
+                    assert_eq!(t.find(0x40_3000, 1, false), None, "its block begins there");
+                    all.iter().for_each(|p| t.fill(p));
+                }
+                t.flush_pages(0x2000, pages);
+                let left = all.map(|p| t.find(p.address, 1, false).is_some());
+                assert_eq!(left, [true, false, false, pages == 3, true], "{large}, {pages}");
+            }
+        }
+        let mut t = Table::default();
+        t.fill(&page(0xffff_ffff_ffff_f000, 0x7000_0000));
+        t.flush_pages(0xffff_ffff_ffff_0000, 1 << 21);
+        assert_eq!(t.find(0xffff_ffff_ffff_f000, 1, false), None);
     }
 
     #[test]

@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn levels_that_are_not_there_cannot_be_entered() {
         let mut s = State::default();
-        state::reset(&mut s, 0);
+        state::reset(&mut s, 0, true);
         s.set(slot::SP, 0x11);
         assert!(write(&mut s, RegId::Pstate, &0x0000_03c9u32.to_le_bytes(), true));
         assert_eq!(cpsr(&s, true), 0x3c5);
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn system_registers_keep_the_bits_that_the_guest_could_write() {
         let mut s = State::default();
-        state::reset(&mut s, 0);
+        state::reset(&mut s, 0, true);
         let control = RegId::System(Encoding::new(2, 0, 0, 0, 5).0);
         assert!(write(&mut s, control, &[0xff; 8], true));
         assert_eq!(read(&s, control, true), Some(0x00ff_e1e7u64.to_le_bytes().to_vec()), "DBGBCR0_EL1");

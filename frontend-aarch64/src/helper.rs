@@ -38,6 +38,8 @@ helpers! {
     SYSTEM_READ = system::system_read;
     /// MSR of a register, or a system instruction, that the board must hear of.
     SYSTEM_WRITE = system::system_write;
+    /// A counter, or its frequency, for EL0: if CNTKCTL_EL1 lets it.
+    COUNTER_AT_EL0 = system::counter_at_el0;
     /// Replaces bits of PSTATE.
     SET_PSTATE = system::set_pstate;
     /// ERET

@@ -3,6 +3,7 @@
 use jib_ir::runtime::{Exit, Runtime, Wait};
 use jib_ir::state::{State, slot};
 
+use crate::system::sysreg::{Encoding, reg};
 use crate::system::{exception, state};
 
 /// Reads the board's register number `op`.
@@ -13,6 +14,21 @@ pub(crate) fn system_read(s: &mut State, rt: &mut dyn Runtime, [op, ..]: [u64; 4
 /// Writes the board's register number `op`, or runs its system instruction.
 pub(crate) fn system_write(s: &mut State, rt: &mut dyn Runtime, [op, v, ..]: [u64; 4]) -> Result<u64, Exit> {
     rt.system(s, op as u32, Some(v))
+}
+
+/// MRS at EL0 of a counter or its frequency, numbered `op` (Arm ARM, CNTKCTL_EL1: bit 0 lets it read the physical one, bit
+/// 1 the virtual one, either of them the frequency).
+pub(crate) fn counter_at_el0(s: &mut State, rt: &mut dyn Runtime, [op, ..]: [u64; 4]) -> Result<u64, Exit> {
+    let register = Encoding(op as u16);
+    let needed = match register {
+        reg::CNTFRQ_EL0 => 3,
+        reg::CNTPCT_EL0 | reg::CNTPCTSS_EL0 => 1,
+        _ => 2,
+    };
+    if s.get(state::CNTKCTL) & needed == 0 {
+        return Err(exception::trapped_access(op as u32, true));
+    }
+    Ok(if register == reg::CNTFRQ_EL0 { rt.counter_hz() } else { rt.counter() })
 }
 
 /// Replaces the PSTATE bits of `mask` by those of `v`.

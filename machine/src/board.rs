@@ -1,7 +1,7 @@
 //! The `virt` board: the only place that knows an address or an interrupt number.
 //!
 //! Laid out so that kernels, firmware and bare-metal programs made for the machine of this name run
-//! unchanged. The flash banks, fw_cfg and PCIe windows are reserved and empty.
+//! unchanged. The PCIe windows are reserved and empty.
 
 use std::fmt;
 use std::io;
@@ -10,12 +10,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use vm_memory::{Bytes, GuestAddress};
+
 use crate::bus::{Bus, BusBuilder, Shared, lock};
 use crate::clock::Clock;
+use crate::device::{Device, Size};
+use crate::devices::flash::Flash;
+use crate::devices::fw_cfg::{self, FwCfg, Payload};
 use crate::devices::gic::{self, CpuLines, Gic, Version};
 use crate::devices::pl011::Pl011;
 use crate::devices::pl031::Pl031;
 use crate::devices::pl061::Pl061;
+use crate::devices::pv_time::{self, StolenTime};
 use crate::devices::virtio::VirtioDevice;
 use crate::devices::virtio::blk::Blk;
 use crate::devices::virtio::console::Console;
@@ -24,10 +30,10 @@ use crate::devices::virtio::net::Net;
 use crate::devices::virtio::p9::P9;
 use crate::devices::virtio::rng::Rng;
 use crate::fdt::{Boot, Controller, Hardware, Node, PrivateInterrupts, Window};
-use crate::host::Output;
 use crate::host::disk::Disk;
 use crate::host::input::InputQueue;
 use crate::host::pump::NetPump;
+use crate::host::{self, Output};
 use crate::irq::{IrqLine, IrqSink};
 use crate::net::{Forward, UserNet};
 use crate::ram::Ram;
@@ -40,6 +46,13 @@ const GICV2M: Window = Window { base: 0x0802_0000, size: 0x1000 };
 const GICV2M_FIRST: u32 = 80;
 const GICV2M_COUNT: u32 = 64;
 const GIC_REDIST: Window = Window { base: 0x080a_0000, size: 0x00f6_0000 };
+/// Two banks of flash; firmware is in the first one.
+const FLASH: [Window; 2] = [Window { base: 0, size: 0x0400_0000 }, Window { base: 0x0400_0000, size: 0x0400_0000 }];
+/// What tells each CPU of its stolen time.
+const PV_TIME: Window = Window { base: 0x090a_0000, size: 0x1_0000 };
+const FW_CFG: Window = Window { base: 0x0902_0000, size: fw_cfg::SIZE };
+/// Where firmware is entered.
+pub const FIRMWARE_ENTRY: u64 = FLASH[0].base;
 const UART: Node = Node { window: Window { base: 0x0900_0000, size: 0x1000 }, spi: 1 };
 const RTC: Node = Node { window: Window { base: 0x0901_0000, size: 0x1000 }, spi: 2 };
 const GPIO: Node = Node { window: Window { base: 0x0903_0000, size: 0x1000 }, spi: 7 };
@@ -69,8 +82,6 @@ pub struct Config {
     pub ram: u64,
     /// Which interrupt controller.
     pub gic: Version,
-    /// True if the CPUs have performance monitors.
-    pub pmu: bool,
     /// Where the serial console's output goes.
     pub console: Box<dyn Output>,
     /// A virtio console besides: output, columns and rows.
@@ -83,6 +94,14 @@ pub struct Config {
     pub shares: Vec<(PathBuf, String)>,
     /// A virtio entropy source.
     pub rng: bool,
+    /// Firmware for the first bank of flash, which is read-only then; otherwise that is as the second one.
+    pub firmware: Option<Vec<u8>>,
+    /// What the second bank of flash begins with, and where writes to it go.
+    pub flash: Option<Box<dyn Disk>>,
+    /// HLT 0xF000 is semihosting.
+    pub semihosting: bool,
+    /// What the firmware is to start.
+    pub payload: Option<Payload>,
 }
 
 impl Config {
@@ -92,13 +111,16 @@ impl Config {
             cpus: 1,
             ram: 1 << 30,
             gic: Version::V3,
-            pmu: false,
             console,
             virtio_console: None,
             disks: Vec::new(),
             net: None,
             shares: Vec::new(),
             rng: true,
+            firmware: None,
+            flash: None,
+            semihosting: false,
+            payload: None,
         }
     }
 }
@@ -158,6 +180,10 @@ pub struct Board {
     pub console_input: Arc<InputQueue>,
     /// Bytes for the virtio console; call [`Board::console_input_arrived`] after pushing.
     pub virtio_input: Arc<InputQueue>,
+    /// HLT 0xF000 is semihosting.
+    pub semihosting: bool,
+    /// Where each CPU finds its stolen time, if the host knows it.
+    pub stolen_time: Option<Vec<u64>>,
     hardware: Hardware,
     uart: Shared<Pl011>,
     rtc: Shared<Pl031>,
@@ -196,6 +222,11 @@ impl Board {
         if let Some(console) = &self.virtio_console {
             lock(console).service(0);
         }
+    }
+
+    /// Writes to where the serial console's output goes, past the UART.
+    pub fn write_to_console(&self, bytes: &[u8]) {
+        lock(&self.uart).write_past(bytes);
     }
 
     /// Sends a break on the serial line.
@@ -258,7 +289,7 @@ impl Parts {
         self.gic.line(gic::FIRST_SPI + number)
     }
 
-    fn map<D: crate::device::Device + 'static>(&mut self, name: &str, window: Window, device: D) -> Shared<D> {
+    fn map<D: Device + 'static>(&mut self, name: &str, window: Window, device: D) -> Shared<D> {
         let device = Arc::new(Mutex::new(device));
         self.bus = std::mem::take(&mut self.bus).map(name, window.base, window.size, device.clone());
         device
@@ -310,6 +341,29 @@ impl Parts {
         NetPump::start(ready, move || lock(&slot).service(0)).map_err(build_error("network"))
     }
 
+    /// Flash and fw_cfg; the firmware as memory.
+    fn map_firmware(&mut self) -> Result<Option<Ram>, BuildError> {
+        let [first, second] = FLASH;
+        let rom = self.config.firmware.take().map(|image| rom(&image)).transpose()?;
+        match rom {
+            Some(_) => _ = self.map("flash0", first, WritesIgnored),
+            None => _ = self.map("flash0", first, Flash::new(first.size, None)),
+        }
+        let flash = Flash::new(second.size, self.config.flash.take());
+        self.map("flash1", second, flash);
+        let (cpus, payload) = (self.config.cpus as u16, self.config.payload.take());
+        let fw_cfg = FwCfg::new(self.ram.clone(), cpus, payload, Vec::new());
+        self.map("fw_cfg", FW_CFG, fw_cfg);
+        Ok(rom)
+    }
+
+    fn map_stolen_time(&mut self) -> Option<Vec<u64>> {
+        host::waited()?;
+        let cpus = self.config.cpus;
+        self.map("stolen time", PV_TIME, StolenTime::new(cpus, Box::new(host::waited)));
+        Some((0..cpus as u64).map(|cpu| PV_TIME.base + cpu * pv_time::STRIDE).collect())
+    }
+
     fn map_gic(&mut self) -> Controller {
         let gic = self.gic.clone();
         match self.config.gic {
@@ -333,6 +387,8 @@ impl Parts {
             self.plug(None)?;
         }
         let controller = self.map_gic();
+        let rom = self.map_firmware()?;
+        let stolen_time = self.map_stolen_time();
         let output = std::mem::replace(&mut self.config.console, Box::new(crate::host::Capture::default()));
         let uart = Pl011::new(self.spi(UART.spi), output, self.console_input.clone());
         let uart = self.map("pl011", UART.window, uart);
@@ -345,11 +401,13 @@ impl Parts {
             cpus: self.affinities.clone(),
             memory: Window { base: RAM_BASE, size: self.ram.size() },
             controller,
-            private: PrivateInterrupts { timers: TIMER_PPIS, pmu: self.config.pmu.then_some(PMU_PPI) },
+            private: PrivateInterrupts { timers: TIMER_PPIS, pmu: PMU_PPI },
             uart: UART,
             rtc: RTC,
             gpio: GPIO,
             power_pin: u32::from(POWER_PIN),
+            flash: FLASH,
+            fw_cfg: FW_CFG,
             virtio: (0..present).map(virtio_node).collect(),
         };
         let ppi = |cpu, number| self.gic.private_line(cpu, FIRST_PPI + number);
@@ -360,12 +418,14 @@ impl Parts {
         });
         Ok(Board {
             pins: pins.collect(),
-            space: Arc::new(AddressSpace::new(self.ram, bus)),
+            space: Arc::new(AddressSpace::new(self.ram, bus).with_rom(rom)),
             gic: self.gic,
             clock: Clock::start(),
             affinities: self.affinities,
             console_input: self.console_input,
             virtio_input: self.virtio_input,
+            semihosting: self.config.semihosting,
+            stolen_time,
             hardware,
             uart,
             rtc,
@@ -374,6 +434,28 @@ impl Parts {
             _net: net,
         })
     }
+}
+
+/// The first bank of flash as memory with `image` at its beginning.
+fn rom(image: &[u8]) -> Result<Ram, BuildError> {
+    let Window { base, size } = FLASH[0];
+    if image.is_empty() || image.len() as u64 > size {
+        return Err(BuildError(format!("firmware of {} bytes: 1 to {size} fit the flash", image.len())));
+    }
+    let rom = Ram::new(base, size).map_err(build_error("firmware"))?;
+    rom.dma().write_slice(image, GuestAddress(base)).map_err(|e| BuildError(format!("firmware: {e}")))?;
+    Ok(rom)
+}
+
+/// What takes the writes to read-only memory.
+struct WritesIgnored;
+
+impl Device for WritesIgnored {
+    fn read(&mut self, _offset: u64, _size: Size) -> u64 {
+        0
+    }
+    fn write(&mut self, _offset: u64, _size: Size, _value: u64) {}
+    fn reset(&mut self) {}
 }
 
 fn virtio_node(index: usize) -> Node {
@@ -401,7 +483,6 @@ fn wall_clock() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Size;
     use crate::devices::gic::icc::Icc;
     use crate::host::Capture;
     use crate::irq::Probe;
@@ -447,9 +528,24 @@ mod tests {
         let ids: Vec<u64> = (0..4).map(|slot| read(&b, 0x0a00_0008 + slot * 0x200)).collect();
         assert_eq!(ids, [1, 4, 0, 0], "net, rng, empty slots");
         assert_eq!(read(&b, 0x0a00_3e00), 0x7472_6976);
-        assert!(b.space.read(0, 0x0902_0000, Size::B4).is_err() && b.space.read(0, 0, Size::B4).is_err());
+        assert_eq!(b.space.read(0, 0x0902_0000, Size::B4), Ok(0x554d_4551), "QEMU");
+        assert_eq!((read(&b, 0), read(&b, 0x07ff_fffc)), (0xffff_ffff, 0xffff_ffff), "erased flash");
+        write(&b, 0x0400_0154, 0x98_0098);
+        assert_eq!((read(&b, 0x0400_0040), read(&b, 0x40)), (0x51_0051, 0xffff_ffff));
         assert_eq!(b.space.write(0, 0x43ff_fff8, Size::B8, 1), Ok(()));
         assert!(b.space.read(0, 0x4400_0000, Size::B4).is_err());
+    }
+
+    #[test]
+    fn firmware_is_memory_that_nobody_changes() {
+        let config = Config { firmware: Some(vec![1, 2, 3, 4]), ..Config::new(Box::new(Capture::default())) };
+        let b = Board::build(config, Arc::new(Probe::default())).unwrap();
+        write(&b, 0, 0xff_00ff);
+        assert_eq!((read(&b, 0), read(&b, 0x03ff_fffc)), (0x0403_0201, 0));
+        assert!(b.space.memory(0, 4).is_some_and(|(_, offset, writable)| offset == 0 && !writable));
+        let config = Config { firmware: Some(vec![0; (64 << 20) + 1]), ..Config::new(Box::new(Capture::default())) };
+        let text = Board::build(config, Arc::new(Probe::default())).err().map(|e| e.to_string());
+        assert_eq!(text.as_deref(), Some("firmware of 67108865 bytes: 1 to 67108864 fit the flash"));
     }
 
     #[test]
@@ -508,6 +604,9 @@ mod tests {
                 "console=ttyAMA0",
                 "rng-seed",
                 "poweroff",
+                "arm,armv8-pmuv3",
+                "cfi-flash",
+                "qemu,fw-cfg-mmio",
                 controller,
             ];
             for name in expected {

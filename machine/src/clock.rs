@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 /// Frequency of the system counter (CNTFRQ_EL0).
 pub const COUNTER_HZ: u64 = 62_500_000;
-const NANOS_PER_TICK: u64 = 1_000_000_000 / COUNTER_HZ;
+/// Nanoseconds from one counter value to the next.
+pub const NANOS_PER_TICK: u64 = 1_000_000_000 / COUNTER_HZ;
 /// Shortest wait for a counter that is held.
 const HELD_WAIT: Duration = Duration::from_millis(1);
 
@@ -30,18 +31,23 @@ impl Clock {
 
     /// Present counter value.
     pub fn now(&self) -> u64 {
+        self.nanos() / NANOS_PER_TICK
+    }
+
+    /// Nanoseconds of guest time so far.
+    pub fn nanos(&self) -> u64 {
         loop {
             let pause = self.pause.load(Ordering::Acquire);
-            let nanos = self.nanos(pause);
+            let nanos = self.nanos_under(pause);
             // Time and pause must belong together.
             if self.pause.load(Ordering::Acquire) == pause {
-                return nanos / NANOS_PER_TICK;
+                return nanos;
             }
         }
     }
 
     /// Nanoseconds of guest time under `pause`.
-    fn nanos(&self, pause: u64) -> u64 {
+    fn nanos_under(&self, pause: u64) -> u64 {
         if pause & HELD != 0 { pause & !HELD } else { self.elapsed().saturating_sub(pause) }
     }
 
@@ -56,7 +62,7 @@ impl Clock {
     /// Stops the counter, or lets it go on from where it stood.
     pub fn hold(&self, held: bool) {
         let change = |pause: u64| {
-            let stands = self.nanos(pause);
+            let stands = self.nanos_under(pause);
             (held != (pause & HELD != 0)).then(|| if held { HELD | stands } else { self.elapsed() - stands })
         };
         // An error says that it is as it should be.

@@ -46,8 +46,8 @@ pub enum Controller {
 pub struct PrivateInterrupts {
     /// Secure physical, physical, virtual and hypervisor timer.
     pub timers: [u32; 4],
-    /// Performance monitors, where the CPUs have them.
-    pub pmu: Option<u32>,
+    /// Performance monitors.
+    pub pmu: u32,
 }
 
 /// Everything a device tree tells of the hardware.
@@ -69,6 +69,10 @@ pub struct Hardware {
     pub gpio: Node,
     /// The GPIO's pin with the power key
     pub power_pin: u32,
+    /// Banks of flash
+    pub flash: [Window; 2],
+    /// fw_cfg
+    pub fw_cfg: Window,
     /// Virtio slots with a device, in the order in which guests should find them.
     pub virtio: Vec<Node>,
 }
@@ -113,6 +117,7 @@ pub fn build(hardware: &Hardware, boot: &Boot) -> std::result::Result<Vec<u8>, E
     tree.psci()?;
     tree.timer()?;
     tree.controller()?;
+    tree.firmware()?;
     tree.peripherals()?;
     tree.virtio()?;
     tree.fdt.end_node(root)?;
@@ -217,7 +222,7 @@ impl Tree<'_> {
             tree.fdt.property_null("always-on")?;
             tree.fdt.property_array_u32("interrupts", &timers)
         })?;
-        let Some(pmu) = private.pmu.map(|number| self.private_interrupt(number)) else { return Ok(()) };
+        let pmu = self.private_interrupt(private.pmu);
         self.node("pmu", |tree| {
             tree.fdt.property_string("compatible", "arm,armv8-pmuv3")?;
             tree.fdt.property_array_u32("interrupts", &pmu)
@@ -259,6 +264,20 @@ impl Tree<'_> {
             tree.fdt.property_array_u32("interrupts", &[SPI, node.spi, LEVEL_HIGH])?;
             tree.clocks(clocks)?;
             more(tree)
+        })
+    }
+
+    fn firmware(&mut self) -> Result {
+        let Hardware { flash, fw_cfg, .. } = *self.hardware;
+        self.node(&format!("flash@{:x}", flash[0].base), |tree| {
+            tree.fdt.property_string("compatible", "cfi-flash")?;
+            tree.reg(&flash)?;
+            tree.fdt.property_u32("bank-width", 4)
+        })?;
+        self.node(&format!("fw-cfg@{:x}", fw_cfg.base), |tree| {
+            tree.fdt.property_string("compatible", "qemu,fw-cfg-mmio")?;
+            tree.fdt.property_null("dma-coherent")?;
+            tree.reg(&[fw_cfg])
         })
     }
 

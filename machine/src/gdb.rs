@@ -59,7 +59,7 @@ impl Guest {
     /// Reads within a page; gives the number of bytes.
     fn read_physical(&self, pa: u64, out: &mut [u8]) -> usize {
         match self.space.target(pa, 1) {
-            Target::Ram(_) => self.space.peek(pa, out).map_or(0, |()| out.len()),
+            Target::Ram(_) | Target::Rom => self.space.peek(pa, out).map_or(0, |()| out.len()),
             Target::Device => {
                 let size = device_size(pa, out.len());
                 let Ok(v) = self.space.read(0, pa, size) else { return 0 };
@@ -81,7 +81,7 @@ impl Guest {
                 wide[..len].copy_from_slice(&bytes[..len]);
                 self.space.write(0, pa, size, u64::from_le_bytes(wide)).map_or(0, |()| len)
             }
-            Target::Nothing => 0,
+            Target::Rom | Target::Nothing => 0,
         }
     }
 }
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn virtual_addresses_go_through_the_cpus_tables_and_leave_them_alone() {
         let (guest, mut s) = (guest(), State::default());
-        state::reset(&mut s, 0);
+        state::reset(&mut s, 0, true);
         // 4K pages, 39 bits: one entry of each level, the last without its access flag.
         let put = |at: u64, v: u64| guest.space.poke(at, &v.to_le_bytes()).expect("RAM");
         put(RAM, RAM + 0x1000 + 3);

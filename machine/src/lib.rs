@@ -1,7 +1,7 @@
 //! The `virt` board: everything of the machine that is not a CPU.
 //!
 //! [`board`] says what is where and builds it; [`devices`] are pure state machines; [`ram`], [`bus`]
-//! and [`space`] are how CPUs reach them; [`irq`] is how devices reach CPUs; [`timer`], [`clock`] and
+//! and [`space`] are how CPUs reach them; [`irq`] is how devices reach CPUs; [`timer`], [`clock`], [`pmu`] and
 //! [`psci`] are what a CPU loop needs besides; [`loader`], [`fdt`] and [`initramfs`] prepare a boot,
 //! [`launch`] is a whole one with its user.
 //! No device knows an address, an interrupt number or a virtual CPU.
@@ -14,6 +14,8 @@ pub mod clock;
 pub mod cpu;
 pub mod device;
 pub mod devices;
+#[cfg(test)]
+mod drive;
 pub mod fdt;
 mod gdb;
 pub mod host;
@@ -23,6 +25,7 @@ pub mod launch;
 pub mod loader;
 pub mod machine;
 pub mod net;
+pub mod pmu;
 pub mod psci;
 #[allow(unsafe_code, reason = "guest memory is shared with generated code")]
 pub mod ram;

@@ -125,6 +125,20 @@ pub fn place(ram: &Ram, kernel: &Kernel, initrd: Option<&[u8]>) -> Result<Layout
     Ok(Layout { initrd: range, dtb })
 }
 
+/// Where firmware looks for the device tree: at the start of memory.
+pub fn place_for_firmware(ram: &Ram) -> Result<Layout, LoadError> {
+    match ram.size() {
+        size if size < DTB_ROOM => error(format!("{} MiB of memory are too little for firmware", size / MIB)),
+        _ => Ok(Layout { initrd: None, dtb: ram.base() }),
+    }
+}
+
+/// The kernel in `file` as firmware takes it: unpacked, if it is packed.
+pub fn for_firmware(name: &str, file: Vec<u8>) -> Result<Vec<u8>, LoadError> {
+    // Firmware starts EFI programs, and compressed ones know themselves how.
+    if file.starts_with(b"MZ") { Ok(file) } else { Ok(unpack(name, &file)?.unwrap_or(file)) }
+}
+
 /// Puts the device tree where `layout` has room for it.
 pub fn write_dtb(ram: &Ram, layout: &Layout, dtb: &[u8]) -> Result<(), LoadError> {
     if dtb.len() as u64 > DTB_ROOM {

@@ -15,10 +15,11 @@ use crate::board::{Board, BuildError, Config, cpu_input, entropy};
 use crate::cpu::alarm::Alarms;
 use crate::cpu::debug::Observers;
 use crate::cpu::memory::{Code, Memory as CpuMemory};
+use crate::cpu::semihosting::Console;
 use crate::cpu::shootdown::{Request, Shootdown};
 use crate::cpu::signals::{FIQ, IRQ, Power as CpuPower, Signals, Start};
 use crate::cpu::spaces::UpperHalves;
-use crate::cpu::system::{Parts, System, TimerLines};
+use crate::cpu::system::{OwnLines, Parts, System};
 use crate::cpu::{Stop, Vcpu};
 use crate::gdb::Guest;
 use crate::irq::IrqSink;
@@ -55,6 +56,8 @@ pub struct Outcome {
 struct Cpus {
     signals: Vec<Arc<Signals>>,
     affinities: OnceLock<Vec<u64>>,
+    /// Where each finds its stolen time.
+    stolen_time: OnceLock<Vec<u64>>,
 }
 
 impl IrqSink for Cpus {
@@ -124,8 +127,8 @@ impl Power for Cpus {
         u64::from_ne_bytes(bytes)
     }
 
-    fn stolen_time(&self, _cpu: usize) -> Option<u64> {
-        None
+    fn stolen_time(&self, cpu: usize) -> Option<u64> {
+        self.stolen_time.get()?.get(cpu).copied()
     }
 }
 
@@ -134,9 +137,12 @@ impl Machine {
     /// we lack.
     pub fn new(config: Config, engine: Engine, verbose: bool) -> Result<Machine, BuildError> {
         let signals = (0..config.cpus).map(|_| Arc::default()).collect();
-        let cpus = Arc::new(Cpus { signals, affinities: OnceLock::new() });
+        let cpus = Arc::new(Cpus { signals, affinities: OnceLock::new(), stolen_time: OnceLock::new() });
         let board = Arc::new(Board::build(config, cpus.clone())?);
         let _ = cpus.affinities.set(board.affinities.clone());
+        if let Some(at) = &board.stolen_time {
+            let _ = cpus.stolen_time.set(at.clone());
+        }
         let shootdown = Arc::new(Shootdown::new(cpus.signals.clone()));
         let asking = shootdown.clone();
         let appeared = Box::new(move |host| _ = asking.issue(Request::Code(host), None));
@@ -246,11 +252,19 @@ impl Machine {
             gic: board.gic.clone(),
             signals: signals.clone(),
             clock: board.clock,
-            lines: TimerLines { physical: pins.physical_timer.clone(), virt: pins.virtual_timer.clone() },
+            lines: OwnLines {
+                physical: pins.physical_timer.clone(),
+                virt: pins.virtual_timer.clone(),
+                pmu: pins.pmu.clone(),
+            },
             alarms,
             shootdown: self.shootdown.clone(),
             upper,
             translator: self.translator.clone(),
+            semihosting: board.semihosting.then(|| {
+                let board = board.clone();
+                Box::new(move |bytes: &[u8]| board.write_to_console(bytes)) as Console
+            }),
             log: self.observers.log.clone(),
             verbose: self.verbose,
         });

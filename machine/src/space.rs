@@ -1,4 +1,4 @@
-//! The physical address space: RAM, or the bus, or nothing.
+//! The physical address space: RAM, firmware in a ROM, the bus, or nothing.
 
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, OnceLock};
@@ -26,6 +26,8 @@ impl std::error::Error for BusError {}
 pub enum Target {
     /// RAM at this offset.
     Ram(u64),
+    /// The ROM.
+    Rom,
     /// A device.
     Device,
     /// Nothing.
@@ -35,6 +37,8 @@ pub enum Target {
 /// RAM and devices as every CPU of the machine sees them.
 pub struct AddressSpace {
     ram: Arc<Ram>,
+    /// Memory that the guest only reads: writes go to the device at its address.
+    rom: Option<Ram>,
     bus: Bus,
     log: OnceLock<Log>,
 }
@@ -42,7 +46,26 @@ pub struct AddressSpace {
 impl AddressSpace {
     /// Joins RAM and bus; RAM wins where they overlap.
     pub fn new(ram: Arc<Ram>, bus: Bus) -> Self {
-        AddressSpace { ram, bus, log: OnceLock::new() }
+        AddressSpace { ram, rom: None, bus, log: OnceLock::new() }
+    }
+
+    /// With memory that the guest only reads.
+    pub fn with_rom(self, rom: Option<Ram>) -> Self {
+        AddressSpace { rom, ..self }
+    }
+
+    /// The memory that holds `len` bytes at `addr`, the offset there, and whether it may be written.
+    #[inline]
+    pub fn memory(&self, addr: u64, len: u64) -> Option<(&Ram, u64, bool)> {
+        match self.ram.offset(addr, len) {
+            Some(offset) => Some((&self.ram, offset, true)),
+            None => self.in_rom(addr, len).map(|(rom, offset)| (rom, offset, false)),
+        }
+    }
+
+    fn in_rom(&self, addr: u64, len: u64) -> Option<(&Ram, u64)> {
+        let rom = self.rom.as_ref()?;
+        Some((rom, rom.offset(addr, len)?))
     }
 
     /// The RAM.
@@ -59,6 +82,7 @@ impl AddressSpace {
     pub fn target(&self, addr: u64, len: u64) -> Target {
         match self.ram.offset(addr, len) {
             Some(offset) => Target::Ram(offset),
+            None if self.in_rom(addr, len).is_some() => Target::Rom,
             None if self.bus.name(addr).is_some() => Target::Device,
             None => Target::Nothing,
         }
@@ -66,8 +90,8 @@ impl AddressSpace {
 
     /// Reads for CPU `cpu`.
     pub fn read(&self, cpu: usize, addr: u64, size: Size) -> Result<u64, BusError> {
-        let in_ram = self.ram.offset(addr, size.bytes()).and_then(|o| self.ram.load(o, size, Ordering::Acquire));
-        in_ram.or_else(|| self.read_device(cpu, addr, size)).ok_or(BusError(addr))
+        let in_memory = self.memory(addr, size.bytes()).and_then(|(m, o, _)| m.load(o, size, Ordering::Acquire));
+        in_memory.or_else(|| self.read_device(cpu, addr, size)).ok_or(BusError(addr))
     }
 
     /// Writes for CPU `cpu`, and reports the write if translated code lies there.
@@ -122,11 +146,11 @@ impl AddressSpace {
         Ok(old)
     }
 
-    /// Copies RAM out (page tables, debuggers); no side effects.
+    /// Copies memory out (page tables, debuggers); no side effects.
     pub fn peek(&self, addr: u64, out: &mut [u8]) -> Result<(), BusError> {
         for (addr, byte) in (addr..).zip(out) {
-            let offset = self.ram.offset(addr, 1).ok_or(BusError(addr))?;
-            *byte = self.ram.load(offset, Size::B1, Ordering::Relaxed).ok_or(BusError(addr))? as u8;
+            let (memory, offset, _) = self.memory(addr, 1).ok_or(BusError(addr))?;
+            *byte = memory.load(offset, Size::B1, Ordering::Relaxed).ok_or(BusError(addr))? as u8;
         }
         Ok(())
     }
@@ -149,6 +173,7 @@ mod tests {
     use super::*;
     use crate::device::Device;
     use std::sync::Mutex;
+    use vm_memory::{Bytes, GuestAddress};
 
     struct Echo(u64);
     impl Device for Echo {
@@ -178,6 +203,20 @@ mod tests {
         assert_eq!(s.target(0x1000, 8), Target::Device);
         assert_eq!(s.target(0x4000_0008, 8), Target::Ram(8));
         assert_eq!(s.target(0x9000, 1), Target::Nothing);
+    }
+
+    #[test]
+    fn a_rom_is_read_and_its_device_is_written() {
+        let rom = Ram::new(0x1000, 0x1000).unwrap();
+        rom.dma().write_obj(0x0123_4567u32, GuestAddress(0x1010)).unwrap();
+        let s = space().with_rom(Some(rom));
+        assert_eq!((s.read(0, 0x1010, Size::B4), s.target(0x1010, 4)), (Ok(0x0123_4567), Target::Rom));
+        s.write(0, 0x1010, Size::B4, 1).unwrap();
+        assert_eq!(s.read(0, 0x1010, Size::B4), Ok(0x0123_4567));
+        assert!(s.poke(0x1010, &[1]).is_err() && s.update(0x1010, Size::B4, |v| v + 1).is_err());
+        let mut two = [0; 2];
+        s.peek(0x1011, &mut two).unwrap();
+        assert_eq!(two, [0x45, 0x23]);
     }
 
     #[test]

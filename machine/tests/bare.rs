@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use jib_backend::EngineKind;
 use jib_machine::board::{Board, Config};
 use jib_machine::cpu::Stop;
+use jib_machine::devices::gic::Version;
 use jib_machine::host::Output;
 use jib_machine::loader;
 use jib_machine::machine::{Engine, Machine};
 use jib_testing::{guest, tools};
 use vm_memory::{Bytes, GuestAddress};
 
-const FLAGS: &str = "-O2 -ffreestanding -nostdlib -static -mgeneral-regs-only -fno-pic -no-pie -mno-outline-atomics \
+const FLAGS: &str = "-O2 -ffreestanding -nostdlib -static -mgeneral-regs-only -fno-pic -no-pie -mno-outline-atomics -march=armv8.4-a \
     -fno-stack-protector -Wl,-Ttext-segment=0x40100000 -Wl,-z,max-page-size=4096";
 
 /// Nothing compiled; what is hot compiled meanwhile, as usual; everything compiled, soon or at once.
@@ -51,14 +52,22 @@ impl Output for Line {
 }
 
 /// Runs `name` on two CPUs under `engine` until it powers off; what it printed.
-fn run(name: &str, engine: Engine, device: Option<fn(&Board, &str)>) -> String {
+fn run(name: &str, gic: Version, engine: Engine, device: Option<fn(&Board, &str)>) -> String {
+    let config = Config { gic, ..Config::new(Box::new(Line::default())) };
+    let (text, stop) = run_to_stop(name, config, engine, device);
+    assert_eq!(stop, Stop::PowerOff, "{text}");
+    text
+}
+
+/// The same on a board like `config`; and how it ended.
+fn run_to_stop(name: &str, config: Config, engine: Engine, device: Option<fn(&Board, &str)>) -> (String, Stop) {
     // The programs' common part is a header, which the compiler finds beside them.
     let source = tools::root().join("machine/tests/bare").join(name).with_extension("c");
     let header = std::fs::read(source.with_file_name("bare.h")).expect("the common part");
     let flags = format!("{FLAGS} -DHEADER={}", header.iter().fold(7u32, |h, b| h.wrapping_mul(31) ^ u32::from(*b)));
     let file = std::fs::read(guest::compile(&source, &flags)).expect("a compiled program");
     let line = Line::default();
-    let config = Config { cpus: 2, ram: 256 << 20, ..Config::new(Box::new(line.clone())) };
+    let config = Config { cpus: 2, ram: 256 << 20, console: Box::new(line.clone()), ..config };
     let machine = Machine::new(config, engine, false).expect("a machine");
     if let Some(device) = device {
         let board = Arc::downgrade(machine.board());
@@ -68,13 +77,12 @@ fn run(name: &str, engine: Engine, device: Option<fn(&Board, &str)>) -> String {
     let kernel = loader::load_kernel(machine.board().space.ram(), name, &file).expect("loaded");
     let outcome = machine.run(kernel.entry, 0);
     let text = line.text.lock().unwrap().clone();
-    assert_eq!(outcome.stop, Stop::PowerOff, "{text}");
-    text
+    (text, outcome.stop)
 }
 
 fn check(name: &str, expected: &str) {
     for (engine, options) in engines() {
-        assert_eq!(run(name, options, None), expected, "{name}, {engine}");
+        assert_eq!(run(name, Version::V3, options, None), expected, "{name}, {engine}");
     }
 }
 
@@ -105,6 +113,92 @@ fn faults_are_exact() {
     check("faults", "bad 0\nfaults 0\nover the edge 0\npieces 1\nillegal e\nillegal 22\n");
 }
 
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn invalidation_by_range() {
+    check("ranges", "TLBI 2\nundefined 4\nbad 0\npoisoned 0\nlooked 1\n");
+}
+
+/// Every identification register, as the Arm ARM reads them. A change here is a change of what guests find.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn identification() {
+    let wanted = |gic| {
+        format!(
+            "midr_el1 f6a10\nmpidr_el1 80000000\nrevidr_el1 0\nctr_el0 8444c004\ndczid_el0 4\nclidr_el1 0\n\
+            id_aa64pfr0_el1 110100000{gic}110011\nid_aa64pfr1_el1 20\nid_aa64dfr0_el1 10305106\nid_aa64dfr1_el1 0\n\
+            id_aa64isar0_el1 1221100110212120\nid_aa64isar1_el1 10001100211002\nid_aa64isar2_el1 10000000110000\n\
+            id_aa64mmfr0_el1 1000000000100025\nid_aa64mmfr1_el1 201002\nid_aa64mmfr2_el1 1000000100000011\n\
+            others 0\nGIC 0\nundefined 542f\nPSCI 10001\nat EL0 8000000000\nat EL0 8000000000\n"
+        )
+    };
+    for (gic, registers) in [(Version::V2, 0), (Version::V3, 1)] {
+        for (engine, options) in engines() {
+            assert_eq!(run("ids", gic, options, None), wanted(registers), "{engine}");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn interrupts_by_priority() {
+    let priorities =
+        "to itself 5\npending 6\nmasked\nunmasked 6\nnested 1 2 100 3\nrunning a0\nidle ff\nby priority 2 0\n";
+    let states = "active 1\nsplit 7 8\ndeactivated 7\ninactive 0\ndisabled\nenabled 9\nshared 28\nother 4\n";
+    for (gic, version) in [(Version::V2, 2), (Version::V3, 3)] {
+        for (engine, options) in engines() {
+            let expected = format!("version {version}\n{priorities}{states}");
+            assert_eq!(run("gic", gic, options, None), expected, "{engine}");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn semihosting_where_it_is_wanted() {
+    let wanted = "hello\nhandle 1\nanother 0\nworld\nleft 0\nterminal 1\n!\ntime 0\n";
+    for (semihosting, text, stop) in [(true, wanted, Stop::Exit(42)), (false, "undefined 0\n", Stop::PowerOff)] {
+        for (engine, options) in engines() {
+            let config = Config { semihosting, ..Config::new(Box::new(Line::default())) };
+            let found = run_to_stop("semihosting", config, options, None);
+            assert_eq!(found, (text.to_string(), stop), "{engine}");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn the_timer() {
+    // Which registers EL0 can read (15, its SVC) and which trap (18): frequency, both counters, both timers, by what
+    // CNTKCTL_EL1 says.
+    let el0 = "18 18 18 18 18\n15 15 18 18 18\n15 18 15 18 18\n18 18 18 18 15\n18 18 18 15 18\n";
+    let timers = "fired 28\nearly 0\nwrong 0\nmasked 7\nleft 1\nstill 28\nback 0\n";
+    check("timer", &format!("frequency 3b9aca0\n{timers}{el0}"));
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn every_granule() {
+    let granule = |name, first| {
+        format!(
+            "{name}\nunmapped {first}\npages 0\nblock 77\nlevel 2 1006\nlevel 3 1047\nread only 104f\naddress size 1003\n\
+            access flag 100b\nreserved 1007\nby table 104f\nAT 0\nAT W 1f\nAT EL0 1f\nAT unmapped f\nPAN 100f0000\nAT PAN 1\n\
+            no PAN 0\ndevice 1021\nexecute 210f\nflag set 9\ndirty 8\nnot writable 104f\n"
+        )
+    };
+    // The tables of the largest one begin at level 1.
+    check("mmu", &[granule("4K", 1004), granule("16K", 1004), granule("64K", 1005)].concat());
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn performance_monitors() {
+    // in a loop: 1 + 1 + 3000; at EL0: 40 + 2. The trap: EC 0x18, MRS X5, S3_3_C9_C13_0.
+    let counts = "in a loop bba\na fault 1\nand its handler 1\nat EL0 2a\ncycles pass 1\noverflows 80000001\nleft 0\n";
+    let traps = "trap 6230e4bb\nno trap 56000000\nwrong 0\n";
+    check("pmu", &format!("monitors 1\ncounters 6\nevents 40020101\n{counts}{traps}"));
+}
+
 /// When the program names an address, makes the function there return 2.
 fn write_code(board: &Board, line: &str) {
     let Some(address) = line.strip_prefix("Device ") else { return };
@@ -116,7 +210,7 @@ fn write_code(board: &Board, line: &str) {
 #[cfg_attr(debug_assertions, ignore = "slow without --release")]
 fn a_device_writes_over_code() {
     for (engine, options) in engines() {
-        let text = run("dma", options, Some(write_code));
+        let text = run("dma", Version::V3, options, Some(write_code));
         assert!(text.ends_with("sum bb8\n"), "{engine}: {text}");
     }
 }

@@ -121,7 +121,10 @@ fn lift_block(l: &mut Lifter, span: &BlockSpan, spans: &[BlockSpan], outside: &m
             None => Lifted::Undefined,
         };
         let end = match lifted {
-            Lifted::Next => continue,
+            Lifted::Next => {
+                privileged::count(l);
+                continue;
+            }
             Lifted::Jump(target) => goto(target, spans),
             Lifted::Branch { c, taken } => {
                 let then = block_for(taken, spans, outside);
@@ -131,6 +134,9 @@ fn lift_block(l: &mut Lifter, span: &BlockSpan, spans: &[BlockSpan], outside: &m
             Lifted::End(op) => op,
             Lifted::Undefined => Op::Trap { trap: Trap::Undefined(word), pc: l.pc },
         };
+        if privileged::completes(&end) {
+            privileged::count(l);
+        }
         l.end_block(end);
         return;
     }

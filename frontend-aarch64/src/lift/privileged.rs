@@ -9,8 +9,9 @@ use super::{Lifted, Lifter};
 use crate::field::Reg;
 use crate::helper::Id;
 use crate::system::exception::{ec, syndrome};
-use crate::system::state::{self, MODE_EL1, MODE_SPSEL, MODE_SYSTEM, MODE_UAO, pstate};
+use crate::system::state::{self, MODE_COUNT, MODE_EL1, MODE_SPSEL, MODE_SYSTEM, MODE_UAO, pstate};
 use crate::system::sysreg::{self, Encoding, Store, reg};
+use crate::system::tlbi::Tlbi;
 
 impl Lifter {
     /// Is the code part of a whole system?
@@ -42,6 +43,23 @@ pub(super) fn fp_trap(l: &Lifter) -> Op {
     Op::Trap { trap: Trap::Syndrome(syndrome(ec::FP, ANY_CONDITION)), pc: l.pc }
 }
 
+/// Is the instruction that ends its block with `op` executed as far as a counter of instructions is concerned?
+pub(super) fn completes(op: &Op) -> bool {
+    match op {
+        Op::Trap { trap, .. } => matches!(trap, Trap::Svc(_) | Trap::Hvc(_) | Trap::Wait(_)),
+        _ => true,
+    }
+}
+
+/// Counts the instruction, behind whatever of it can fault, where instructions are counted.
+pub(super) fn count(l: &mut Lifter) {
+    if l.mode & MODE_COUNT != 0 {
+        let old = l.get(Ty::I64, state::RETIRED);
+        let new = l.add_imm(old, 1);
+        l.set(state::RETIRED, new);
+    }
+}
+
 /// MRS of a register that a whole system has and a Linux process has not, or has otherwise.
 /// `None`: as in a process.
 pub(super) fn mrs(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
@@ -53,10 +71,10 @@ pub(super) fn mrs(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted>
         Store::Word(slot, _) | Store::Control(slot, _) => l.get(Ty::I64, slot),
         Store::Const(v) => l.imm64(v),
         Store::Board => {
-            let op = l.imm64(encoding.0 as u64);
+            let op = l.imm64(accessed(encoding, rt));
             l.call(Id::SYSTEM_READ as u16, &[op])
         }
-        Store::Own => match own_read(l, encoding) {
+        Store::Own => match own_read(l, encoding, rt) {
             Some(v) => v,
             None => return Some(Lifted::Undefined),
         },
@@ -64,6 +82,8 @@ pub(super) fn mrs(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted>
     l.set_x(rt, v);
     Some(Lifted::Next)
 }
+
+const ID_AA64PFR0_EL1: Encoding = Encoding::new(3, 0, 0, 4, 0);
 
 /// The identification space `S3_0_C0`.
 fn mrs_id(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
@@ -73,7 +93,11 @@ fn mrs_id(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
     }
     match sysreg::id_register(encoding.crm(), encoding.op2()) {
         Some(v) if l.is_el1() => {
-            let v = l.imm64(v);
+            let mut v = l.imm64(v);
+            if encoding == ID_AA64PFR0_EL1 {
+                let gic = l.get(Ty::I64, state::GIC);
+                v = l.or(v, gic);
+            }
             l.set_x(rt, v);
             Some(Lifted::Next)
         }
@@ -81,7 +105,7 @@ fn mrs_id(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
     }
 }
 
-fn own_read(l: &mut Lifter, encoding: Encoding) -> Option<Val> {
+fn own_read(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Val> {
     Some(match encoding {
         reg::SP_EL0 if l.mode & MODE_SPSEL == 0 => return None,
         reg::SP_EL0 => l.get(Ty::I64, state::SP_EL0),
@@ -95,6 +119,10 @@ fn own_read(l: &mut Lifter, encoding: Encoding) -> Option<Val> {
             let two = l.add(locked, locked);
             let implemented = l.imm64(8);
             l.or(two, implemented)
+        }
+        reg::CNTFRQ_EL0 | reg::CNTPCT_EL0 | reg::CNTVCT_EL0 | reg::CNTPCTSS_EL0 | reg::CNTVCTSS_EL0 if !l.is_el1() => {
+            let op = l.imm64(accessed(encoding, rt));
+            l.call(Id::COUNTER_AT_EL0 as u16, &[op])
         }
         reg::CNTFRQ_EL0 => l.call(Id::COUNTER_HZ as u16, &[]),
         reg::CNTPCT_EL0 | reg::CNTVCT_EL0 | reg::CNTPCTSS_EL0 | reg::CNTVCTSS_EL0 => l.call(Id::COUNTER as u16, &[]),
@@ -123,10 +151,10 @@ pub(super) fn msr(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted>
         Store::Control(slot, mask) => {
             let v = masked(l, v, mask, slot);
             l.set(slot, v);
-            tell_board(l, encoding, v)
+            tell_board(l, encoding, rt, v)
         }
         Store::Const(_) => Lifted::Next,
-        Store::Board => tell_board(l, encoding, v),
+        Store::Board => tell_board(l, encoding, rt, v),
         Store::Own => own_write(l, encoding, v),
     })
 }
@@ -140,8 +168,13 @@ fn masked(l: &mut Lifter, v: Val, mask: u64, slot: jib_ir::state::Slot) -> Val {
     }
 }
 
-fn tell_board(l: &mut Lifter, encoding: Encoding, v: Val) -> Lifted {
-    let op = l.imm64(encoding.0 as u64);
+/// Number of an access for the board: the encoding, and in bits 16 and up the general register, which a trap names.
+fn accessed(encoding: Encoding, rt: Reg) -> u64 {
+    encoding.0 as u64 | (rt.0 as u64) << 16
+}
+
+fn tell_board(l: &mut Lifter, encoding: Encoding, rt: Reg, v: Val) -> Lifted {
+    let op = l.imm64(accessed(encoding, rt));
     l.call(Id::SYSTEM_WRITE as u16, &[op, v]);
     resync(l)
 }
@@ -206,10 +239,14 @@ pub(super) fn sys(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted>
     let handled = match (op1, crn, crm, op2) {
         // Caches are coherent: maintenance by set and way, and invalidation, change nothing.
         (0, 7, 6 | 10 | 14, 1 | 2) => Lifted::Next,
-        // IC IALLUIS, IC IALLU; AT; TLBI
-        (0, 7, 1 | 5, 0) | (0, 7, 8 | 9, _) | (0, 8, ..) => {
+        // IC IALLUIS, IC IALLU; AT S1E*; AT S1E1RP, S1E1WP
+        (0, 7, 1 | 5, 0) | (0, 7, 8, 0..=3) | (0, 7, 9, 0 | 1) => {
             let v = l.x(Ty::I64, rt);
-            tell_board(l, encoding, v)
+            tell_board(l, encoding, rt, v)
+        }
+        (0, 8, ..) if Tlbi::of(encoding, 0).is_some() => {
+            let v = l.x(Ty::I64, rt);
+            tell_board(l, encoding, rt, v)
         }
         // CFP, DVP, CPP RCTX: no prediction to restrict.
         (3, 7, 3, 4 | 5 | 7) => return Some(Lifted::Next),

@@ -203,7 +203,7 @@ mod tests {
     /// At EL0, OS lock open, MDSCR as given.
     fn user(mdscr: u64) -> State {
         let mut s = State::default();
-        state::reset(&mut s, 0);
+        state::reset(&mut s, 0, true);
         s.set(state::OSLOCK, 0);
         s.set(state::MDSCR, mdscr);
         state::set_pstate(&mut s, 0);

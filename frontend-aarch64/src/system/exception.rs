@@ -64,6 +64,15 @@ pub const fn syndrome(class: u32, iss: u32) -> u32 {
     class << 26 | 1 << 25 | iss & 0x01ff_ffff
 }
 
+/// The trap to EL1 of an MRS (`read`) or MSR, numbered as [`jib_ir::runtime::Runtime::system`] has it: the encoding, and
+/// the general register in bits 16 and up (ISS of EC 0x18).
+pub fn trapped_access(op: u32, read: bool) -> Exit {
+    let (op0, op1, crn) = (op >> 14 & 3, op >> 11 & 7, op >> 7 & 15);
+    let (crm, op2, rt) = (op >> 3 & 15, op & 7, op >> 16 & 31);
+    let iss = op0 << 20 | op2 << 17 | op1 << 14 | crn << 10 | rt << 5 | crm << 1 | read as u32;
+    Exit::Syndrome(syndrome(ec::SYSREG, iss))
+}
+
 /// The kind of exception: which of the four vectors of a group it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vector {
@@ -164,7 +173,7 @@ mod tests {
 
     fn booted() -> State {
         let mut s = State::default();
-        state::reset(&mut s, 0);
+        state::reset(&mut s, 0, true);
         s.set(state::VBAR, 0x8000);
         s
     }
@@ -186,6 +195,13 @@ mod tests {
         assert_eq!(s.get(state::ESR), 0x5600_0007);
         assert_eq!((s.get(state::ELR), s.get(state::SPSR)), (0x4004, 0x6000_0000));
         assert_eq!(s.get(slot::PSTATE) & 0x3c0, 0x3c0);
+    }
+
+    #[test]
+    fn a_trapped_access_names_register_and_direction() {
+        // MRS X7, CNTPCT_EL0 (S3_3_C14_C0_1)
+        let op = super::super::sysreg::reg::CNTPCT_EL0.0 as u32 | 7 << 16;
+        assert_eq!(trapped_access(op, true), Exit::Syndrome(0x6232_f8e1));
     }
 
     #[test]

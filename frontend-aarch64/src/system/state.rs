@@ -51,8 +51,10 @@ pub const MODE_FP_OFF: u32 = 1 << 4;
 pub const MODE_UAO: u32 = 1 << 5;
 /// Key mode bit: self-hosted debug must look at each instruction; such code is not compiled.
 pub const MODE_DEBUG: u32 = 1 << 6;
+/// Key mode bit: instructions are counted, in [`RETIRED`].
+pub const MODE_COUNT: u32 = 1 << 7;
 /// First of the key mode bits that belong to the board (see [`jib_ir::runtime::Location::mode`]).
-pub const MODE_BOARD: u32 = 1 << 7;
+pub const MODE_BOARD: u32 = 1 << 8;
 
 macro_rules! slots {
     ($($(#[$doc:meta])* $name:ident = $n:literal;)*) => {
@@ -119,6 +121,12 @@ slots! {
     MDCCINT = 57;
     /// The event register of WFE and SEV: 1 if set.
     EVENT = 58;
+    /// 1 while instructions are to be counted.
+    COUNTS = 59;
+    /// ID_AA64PFR0_EL1.GIC, in its place: what interrupt controller there is.
+    GIC = 61;
+    /// Instructions executed while [`COUNTS`] was set.
+    RETIRED = 60;
 }
 
 /// The exception level.
@@ -162,6 +170,7 @@ pub fn mode(state: &State) -> u32 {
         (fp_off, MODE_FP_OFF),
         (el1 && p & pstate::UAO != 0, MODE_UAO),
         (super::debug::is_active(state), MODE_DEBUG),
+        (state.get(COUNTS) != 0, MODE_COUNT),
     ] {
         mode |= if on { bit } else { 0 };
     }
@@ -179,11 +188,16 @@ pub fn regime(state: &State) -> super::mmu::Regime {
     }
 }
 
-/// Puts `state` into the state after a cold reset: EL1h, everything masked, MMU off.
-pub fn reset(state: &mut State, mpidr: u64) {
+/// ID_AA64PFR0_EL1.GIC: the interrupt controller's CPU interface is system registers.
+const PFR0_GIC: u64 = 1 << 24;
+
+/// Puts `state` into the state after a cold reset: EL1h, everything masked, MMU off. `gic_registers` tells whether the
+/// interrupt controller's CPU interface is system registers.
+pub fn reset(state: &mut State, mpidr: u64, gic_registers: bool) {
     *state = State::default();
     state.set(slot::PSTATE, pstate::EL1 | pstate::SPSEL | pstate::D | pstate::A | pstate::I | pstate::F);
     state.set(SCTLR, super::sysreg::SCTLR_RES1);
     state.set(MPIDR, mpidr);
+    state.set(GIC, if gic_registers { PFR0_GIC } else { 0 });
     state.set(OSLOCK, 1);
 }

@@ -49,6 +49,8 @@ pub enum Rights {
     El1Rw,
     /// EL0 reads, EL1 reads.
     El0Ro,
+    /// EL0 and EL1 write.
+    El0Wo,
     /// EL0 reads, EL1 reads and writes.
     El0RoEl1Rw,
     /// EL0 and EL1 read and write.
@@ -60,7 +62,7 @@ impl Rights {
     pub const fn read(self, el1: bool) -> bool {
         match self {
             Rights::El1Ro | Rights::El1Rw => el1,
-            Rights::El1Wo => false,
+            Rights::El1Wo | Rights::El0Wo => false,
             Rights::El0Ro | Rights::El0RoEl1Rw | Rights::El0Rw => true,
         }
     }
@@ -69,7 +71,7 @@ impl Rights {
         match self {
             Rights::El1Ro | Rights::El0Ro => false,
             Rights::El1Wo | Rights::El1Rw | Rights::El0RoEl1Rw => el1,
-            Rights::El0Rw => true,
+            Rights::El0Rw | Rights::El0Wo => true,
         }
     }
 }
@@ -256,6 +258,36 @@ sysregs! {
     CNTV_TVAL_EL0    = 3 3 14 3 0, El0Rw, Board;
     CNTV_CTL_EL0     = 3 3 14 3 1, El0Rw, Board;
     CNTV_CVAL_EL0    = 3 3 14 3 2, El0Rw, Board;
+
+    // Performance monitors.
+    PMINTENSET_EL1   = 3 0 9 14 1, El1Rw, Board;
+    PMINTENCLR_EL1   = 3 0 9 14 2, El1Rw, Board;
+    PMCR_EL0         = 3 3 9 12 0, El0Rw, Board;
+    PMCNTENSET_EL0   = 3 3 9 12 1, El0Rw, Board;
+    PMCNTENCLR_EL0   = 3 3 9 12 2, El0Rw, Board;
+    PMOVSCLR_EL0     = 3 3 9 12 3, El0Rw, Board;
+    PMSWINC_EL0      = 3 3 9 12 4, El0Wo, Board;
+    PMSELR_EL0       = 3 3 9 12 5, El0Rw, Board;
+    PMCEID0_EL0      = 3 3 9 12 6, El0Ro, Board;
+    PMCEID1_EL0      = 3 3 9 12 7, El0Ro, Board;
+    PMCCNTR_EL0      = 3 3 9 13 0, El0Rw, Board;
+    PMXEVTYPER_EL0   = 3 3 9 13 1, El0Rw, Board;
+    PMXEVCNTR_EL0    = 3 3 9 13 2, El0Rw, Board;
+    PMUSERENR_EL0    = 3 3 9 14 0, El0RoEl1Rw, Board;
+    PMOVSSET_EL0     = 3 3 9 14 3, El0Rw, Board;
+    PMEVCNTR0_EL0    = 3 3 14 8 0, El0Rw, Board;
+    PMEVCNTR1_EL0    = 3 3 14 8 1, El0Rw, Board;
+    PMEVCNTR2_EL0    = 3 3 14 8 2, El0Rw, Board;
+    PMEVCNTR3_EL0    = 3 3 14 8 3, El0Rw, Board;
+    PMEVCNTR4_EL0    = 3 3 14 8 4, El0Rw, Board;
+    PMEVCNTR5_EL0    = 3 3 14 8 5, El0Rw, Board;
+    PMEVTYPER0_EL0   = 3 3 14 12 0, El0Rw, Board;
+    PMEVTYPER1_EL0   = 3 3 14 12 1, El0Rw, Board;
+    PMEVTYPER2_EL0   = 3 3 14 12 2, El0Rw, Board;
+    PMEVTYPER3_EL0   = 3 3 14 12 3, El0Rw, Board;
+    PMEVTYPER4_EL0   = 3 3 14 12 4, El0Rw, Board;
+    PMEVTYPER5_EL0   = 3 3 14 12 5, El0Rw, Board;
+    PMCCFILTR_EL0    = 3 3 14 15 7, El0Rw, Board;
 }
 
 /// Word `i` of a bank of debug registers.
@@ -271,24 +303,26 @@ pub fn find(encoding: Encoding) -> Option<&'static SysReg> {
 /// Fields of the ID registers that only a system sees, beside those of [`cpu::id_register`]:
 /// (CRm, op2), lowest bit, value.
 const SYSTEM_FIELDS: &[((u16, u16), u32, u64)] = &[
-    ((4, 0), 24, 1), // GIC system registers
     ((4, 0), 56, 1), // CSV2
     ((4, 0), 60, 1), // CSV3
+    ((5, 0), 8, 1),  // PMUv3
     ((5, 0), 12, 5), // six breakpoints
     ((5, 0), 20, 3), // four watchpoints
     ((5, 0), 28, 1), // the last two breakpoints compare contexts
+    ((6, 0), 56, 2), // TLBI of the outer shareable domain, and by range
     ((7, 0), 0, 5),  // 48-bit physical addresses
     ((7, 0), 4, 2),  // 16-bit ASIDs
     ((7, 0), 20, 1), // 16K granule
     ((7, 1), 0, 2),  // access flag and dirty state in hardware
     ((7, 1), 12, 1), // hierarchical permissions can be disabled
-    ((7, 1), 20, 1), // PAN
+    ((7, 1), 20, 2), // PAN, AT S1E1RP and S1E1WP
     ((7, 2), 0, 1),  // common-not-private
     ((7, 2), 4, 1),  // UAO
     ((7, 2), 60, 1), // E0PD
 ];
 
-/// The identification register `S3_0_C0_C<crm>_<op2>` as EL1 reads it; every one of the space exists.
+/// The identification register `S3_0_C0_C<crm>_<op2>` as EL1 reads it, but for [`state::GIC`]; every one of the space
+/// exists.
 pub fn id_register(crm: u16, op2: u16) -> Option<u64> {
     if !(1..=7).contains(&crm) {
         return None;

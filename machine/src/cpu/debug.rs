@@ -130,7 +130,7 @@ impl Vcpu {
     fn observe_next(&mut self) -> Exit {
         self.cpu.take_request();
         self.system.acknowledge();
-        self.system.tick();
+        self.system.tick(&self.cpu.state);
         if self.signals.quitting() {
             return Exit::Interrupt;
         }
@@ -286,9 +286,13 @@ impl Fetch for CodePage<'_> {
 /// (Arm ARM D2, "Software Step exceptions"); calls are, as their return address is behind them.
 fn completes(exit: &Exit) -> bool {
     match exit {
-        Exit::Next | Exit::Svc(_) | Exit::Hvc(_) | Exit::Wait(_) | Exit::InvalidateCode { .. } | Exit::Interrupt => {
-            true
-        }
-        Exit::Smc(_) | Exit::Brk(_) | Exit::Hlt(_) | Exit::Syndrome(_) | Exit::Undefined(_) | Exit::Fault(_) => false,
+        Exit::Next
+        | Exit::Svc(_)
+        | Exit::Hvc(_)
+        | Exit::Smc(_)
+        | Exit::Wait(_)
+        | Exit::InvalidateCode { .. }
+        | Exit::Interrupt => true,
+        Exit::Brk(_) | Exit::Hlt(_) | Exit::Syndrome(_) | Exit::Undefined(_) | Exit::Fault(_) => false,
     }
 }

@@ -93,6 +93,11 @@ impl Fast {
         self.each(|t| t.flush_page(va));
     }
 
+    /// Drops `pages` pages from `va` on in every address space.
+    pub fn flush_pages(&mut self, va: u64, pages: u64) {
+        self.each(|t| t.flush_pages(va, pages));
+    }
+
     /// Makes writes to the page at host address `host` miss.
     pub fn forbid_writes(&mut self, host: u64) {
         self.each(|t| t.forbid_writes(host));

@@ -43,8 +43,8 @@ struct Tables<'a>(&'a AddressSpace);
 
 impl PhysMem for Tables<'_> {
     fn read64(&mut self, pa: u64) -> Option<u64> {
-        let ram = self.0.ram();
-        ram.load(ram.offset(pa, 8)?, Width::B8, Ordering::Acquire)
+        let (memory, offset, _) = self.0.memory(pa, 8)?;
+        memory.load(offset, Width::B8, Ordering::Acquire)
     }
     fn cas64(&mut self, pa: u64, old: u64, new: u64) -> Option<bool> {
         let ram = self.0.ram();
@@ -186,10 +186,9 @@ impl Memory {
             // Unaligned accesses fault.
             return None;
         }
-        let ram = self.space.ram();
-        let offset = ram.offset(pa & !0xfff, 0x1000)?;
+        let (ram, offset, writable) = self.space.memory(pa & !0xfff, 0x1000)?;
         let allows = |kind| entry.check(kind, rights.el0, rights.pan).is_ok();
-        let write = !entry.clean && allows(Kind::Write) && ram.pages().free_to_write(offset);
+        let write = writable && !entry.clean && allows(Kind::Write) && ram.pages().free_to_write(offset);
         if kind == Kind::Write && !write {
             return None;
         }
@@ -218,11 +217,10 @@ pub(crate) struct Code {
 
 impl Fetch for Code {
     fn word(&self, pa: u64) -> Result<u32, Fault> {
-        let ram = self.space.ram();
         let word = || {
-            let offset = ram.offset(pa, 4)?;
+            let (ram, offset, writable) = self.space.memory(pa, 4)?;
             // Marked before it is read, so that a write from now on is seen.
-            if ram.pages().mark_code(offset) {
+            if writable && ram.pages().mark_code(offset) {
                 (self.appeared)(ram.host() as u64 + (offset & !0xfff));
             }
             ram.load(offset, Width::B4, Ordering::Acquire)

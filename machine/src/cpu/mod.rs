@@ -8,6 +8,7 @@ pub mod alarm;
 pub mod debug;
 pub mod fast;
 pub mod memory;
+pub mod semihosting;
 pub mod shootdown;
 pub mod signals;
 pub mod spaces;
@@ -24,6 +25,7 @@ use jib_frontend_aarch64::system::state::{self, pstate};
 use jib_ir::runtime::{Exit, Wait};
 use jib_ir::state::slot;
 
+use crate::devices::gic::Version;
 use crate::psci::{self, Outcome, Power};
 use signals::{Command, Signals};
 use system::System;
@@ -39,6 +41,8 @@ pub enum Stop {
     PowerOff,
     /// The guest asked for a restart.
     Reset,
+    /// The guest ended with this status, by semihosting.
+    Exit(u8),
     /// The host asked for an end.
     Quit,
 }
@@ -67,7 +71,7 @@ impl Vcpu {
         loop {
             match self.signals.wait_for_start() {
                 Command::Start(start) => {
-                    state::reset(&mut self.cpu.state, start.mpidr);
+                    self.reset(start.mpidr);
                     self.cpu.state.set_pc(start.entry);
                     self.cpu.state.set_x(0, start.context);
                     self.system.refresh(&self.cpu.state);
@@ -79,6 +83,11 @@ impl Vcpu {
                 return stop;
             }
         }
+    }
+
+    fn reset(&mut self, mpidr: u64) {
+        let gic_registers = self.system.gic.version() == Version::V3;
+        state::reset(&mut self.cpu.state, mpidr, gic_registers);
     }
 
     /// Runs until the CPU is switched off (`None`) or the machine stops.
@@ -103,7 +112,7 @@ impl Vcpu {
         if self.signals.quitting() {
             return After::Stop(Stop::Quit);
         }
-        self.system.tick();
+        self.system.tick(&self.cpu.state);
         self.take_interrupt();
         After::Continue
     }
@@ -139,6 +148,9 @@ impl Vcpu {
     }
 
     fn handle(&mut self, exit: Exit) -> After {
+        if exit == Exit::Hlt(semihosting::HLT) && self.system.semihosting.is_some() {
+            return self.semihosting_call();
+        }
         if let Some((esr, far)) = exception::of_exit(&self.cpu.state, &exit) {
             self.system.report_undefined(&exit, self.cpu.state.pc());
             self.log_exception(&exit, esr, far);
@@ -147,13 +159,14 @@ impl Vcpu {
             return After::Continue;
         }
         match exit {
-            Exit::Hvc(_) => return self.firmware_call(),
-            Exit::Smc(_) => {
-                // There is no EL3: SMC is undefined, at its own address.
+            Exit::Hvc(_) | Exit::Smc(_) if state::el(&self.cpu.state) == 0 => {
+                // Undefined, at its own address.
                 let pc = self.cpu.state.pc();
                 self.cpu.state.set_pc(pc.wrapping_sub(4));
                 exception::enter(&mut self.cpu.state, Vector::Sync, Some(syndrome(ec::UNKNOWN, 0)), None);
             }
+            // There is neither EL2 nor EL3: both are how firmware is called.
+            Exit::Hvc(_) | Exit::Smc(_) => return self.firmware_call(),
             Exit::Wait(Wait::Interrupt) => self.sleep(WFI_SLEEP, false),
             Exit::Interrupt => return self.attend(),
             Exit::Wait(Wait::Event) => {
@@ -169,13 +182,29 @@ impl Vcpu {
 
     /// Sleeps until an interrupt, a timer, an `event` if asked, or `longest`.
     fn sleep(&mut self, longest: Duration, event: bool) {
-        self.system.tick();
+        self.system.tick(&self.cpu.state);
         let until = self.system.next_timer().unwrap_or(longest).min(longest);
         self.system.park();
         self.debug.away(&mut self.cpu.state);
-        self.signals.wait_for_interrupt(until, event);
+        let signals = self.signals.clone();
+        self.system.asleep(|| signals.wait_for_interrupt(until, event));
         self.debug_back();
-        self.system.tick();
+        self.system.tick(&self.cpu.state);
+    }
+
+    fn semihosting_call(&mut self) -> After {
+        let Some(console) = self.system.semihosting.take() else { return After::Continue };
+        let (op, x1, pc) = (self.cpu.state.x(0) as u32, self.cpu.state.x(1), self.cpu.state.pc());
+        let done = semihosting::call(&mut self.system, &*console, op, x1);
+        self.system.semihosting = Some(console);
+        match done {
+            semihosting::Done::Return(v) => {
+                self.cpu.state.set_x(0, v);
+                self.cpu.state.set_pc(pc.wrapping_add(4));
+                After::Continue
+            }
+            semihosting::Done::Exit(status) => After::Stop(Stop::Exit(status)),
+        }
     }
 
     fn firmware_call(&mut self) -> After {
@@ -197,7 +226,7 @@ impl Vcpu {
             Outcome::Suspend { entry, context } => {
                 self.sleep(WFI_SLEEP, false);
                 let mpidr = self.cpu.state.get(state::MPIDR);
-                state::reset(&mut self.cpu.state, mpidr);
+                self.reset(mpidr);
                 self.cpu.state.set_pc(entry);
                 self.cpu.state.set_x(0, context);
                 self.system.refresh(&self.cpu.state);

@@ -23,6 +23,8 @@ pub enum Request {
     Asid(u16),
     /// TLBI by address.
     Page(u64),
+    /// TLBI by range: the first address, and the number of pages.
+    Pages(u64, u64),
     /// The page at this host address holds code now: writes to it must be seen.
     Code(u64),
 }

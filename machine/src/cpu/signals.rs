@@ -113,9 +113,9 @@ impl Signals {
         self.kicker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes back a [`Signals::quit`] and a start that came too late. No thread may run the CPU.
+    /// Switches the CPU off after its thread ended, and takes back a [`Signals::quit`] and a start that came too late.
     pub fn rearm(&self) {
-        self.lock().start = None;
+        *self.lock() = Inner::default();
         self.quit.store(false, Ordering::Release);
     }
 
@@ -200,6 +200,18 @@ mod tests {
         assert!(!s.start(start));
         s.quit();
         assert!(matches!(s.wait_for_start(), Command::Quit));
+    }
+
+    #[test]
+    fn a_cpu_that_ran_when_the_machine_stopped_can_be_started_again() {
+        let s = Signals::default();
+        let start = Start { entry: 0x4000_0000, context: 7, mpidr: 1 };
+        assert!(s.start(start));
+        assert!(matches!(s.wait_for_start(), Command::Start(_)));
+        s.quit();
+        s.rearm();
+        assert_eq!(s.power(), Power::Off);
+        assert!(s.start(start) && matches!(s.wait_for_start(), Command::Start(_)));
     }
 
     #[test]

@@ -16,26 +16,34 @@ use jib_frontend_aarch64::A64System;
 use jib_frontend_aarch64::system::exception::{ec, syndrome};
 use jib_frontend_aarch64::system::mmu::Kind;
 use jib_frontend_aarch64::system::state::{self, pstate};
+use jib_frontend_aarch64::system::sysreg::{self, Encoding};
 use jib_ir::runtime::{Access, Exit, Fault};
 use jib_ir::state::{State, slot};
 
 use super::alarm::Alarms;
 use super::memory::Memory;
+use super::semihosting::Console;
 use super::shootdown::{Request, Shootdown};
 use super::signals::Signals;
 use super::spaces::{UpperHalves, upper_half};
-use super::tlb::{Found, Rights};
-use crate::clock::{Clock, ticks};
+use super::tlb::{Found, PAGE_SHIFT, Rights};
+use crate::clock::{Clock, NANOS_PER_TICK, ticks};
 use crate::devices::gic::Gic;
 use crate::irq::IrqLine;
+use crate::pmu::{Pmu, Totals};
 use crate::timer::GenericTimer;
 
-/// Interrupt outputs of a CPU's timers.
-pub struct TimerLines {
+/// Most pages of a TLBI by range that are looked at for code; in more there is taken to be some.
+const PAGES_LOOKED_AT: u64 = 512;
+
+/// A CPU's own interrupt outputs.
+pub struct OwnLines {
     /// Physical timer (CNTP).
     pub physical: IrqLine,
     /// Virtual timer (CNTV).
     pub virt: IrqLine,
+    /// Performance monitors.
+    pub pmu: IrqLine,
 }
 
 /// What a CPU's view of the board is made of.
@@ -48,8 +56,8 @@ pub struct Parts {
     pub signals: Arc<Signals>,
     /// The system counter.
     pub clock: Clock,
-    /// Outputs of its timers.
-    pub lines: TimerLines,
+    /// Outputs of its timers and monitors.
+    pub lines: OwnLines,
     /// Who wakes it for them.
     pub alarms: Arc<Alarms>,
     /// What CPUs ask of each other.
@@ -58,6 +66,8 @@ pub struct Parts {
     pub upper: Arc<UpperHalves>,
     /// Translations of code.
     pub translator: Arc<Translator<A64System>>,
+    /// Where semihosting writes, if there is any.
+    pub semihosting: Option<Console>,
     /// What is logged.
     pub log: Option<Log>,
     /// Tell of what is missing.
@@ -68,6 +78,9 @@ pub struct Parts {
 pub struct System {
     parts: Parts,
     timer: GenericTimer,
+    pmu: Pmu,
+    /// Nanoseconds slept.
+    slept: u64,
     /// Requests of other CPUs carried out.
     done: u64,
     /// The last request of this CPU that it has not waited for; 0 if none.
@@ -93,15 +106,25 @@ impl System {
     /// Puts a CPU's view together.
     pub fn new(parts: Parts) -> System {
         let done = parts.shootdown.issued();
-        System { parts, timer: GenericTimer::default(), done, awaited: 0, parked: true, mode: 0 }
+        System {
+            parts,
+            timer: GenericTimer::default(),
+            pmu: Pmu::default(),
+            slept: 0,
+            done,
+            awaited: 0,
+            parked: true,
+            mode: 0,
+        }
     }
 
     /// Takes over the translation registers after a reset.
     pub fn refresh(&mut self, s: &State) {
         self.timer = GenericTimer::default();
+        self.pmu = Pmu::default();
         self.memory.flush();
         self.sync_regime(s);
-        self.tick();
+        self.tick(s);
     }
 
     /// Takes over registers and tables that a debugger may have changed.
@@ -136,12 +159,40 @@ impl System {
         self.memory.fast.set_asid(asid);
     }
 
-    /// Drives the timers' interrupt lines, and has itself woken when they are to change.
-    pub fn tick(&mut self) {
+    /// Drives the CPU's own interrupt lines, and has itself woken when they are to change.
+    pub fn tick(&mut self, s: &State) {
         let now = self.clock.now();
         self.lines.physical.set(self.timer.physical.level(now));
         self.lines.virt.set(self.timer.virt.level(now));
-        self.alarms.set(self.memory.cpu, self.timer.deadline(now));
+        let mut deadline = self.timer.deadline(now);
+        if self.pmu.is_counting() {
+            self.catch_up_counters(s);
+            let overflow = self.pmu.deadline().map(|cycles| now.saturating_add(cycles / NANOS_PER_TICK + 1));
+            deadline = deadline.into_iter().chain(overflow).min();
+        }
+        self.lines.pmu.set(self.pmu.level());
+        self.alarms.set(self.memory.cpu, deadline);
+    }
+
+    /// Brings the performance monitors up to now, and to the exception level from now on.
+    fn catch_up_counters(&mut self, s: &State) {
+        let cycles = self.clock.nanos().saturating_sub(self.slept);
+        let totals = Totals { cycles, instructions: s.get(state::RETIRED) };
+        self.pmu.catch_up(totals, state::el(s) == 0);
+    }
+
+    /// Whatever was done since the last look was done at the other exception level.
+    #[cold]
+    fn change_level_counted(&mut self, s: &State) {
+        self.catch_up_counters(s);
+    }
+
+    /// The CPU sleeps while `sleep` runs: no cycle is counted.
+    pub fn asleep<R>(&mut self, sleep: impl FnOnce() -> R) -> R {
+        let before = self.clock.nanos();
+        let result = sleep();
+        self.slept += self.clock.nanos() - before;
+        result
     }
 
     /// Time until a timer fires by itself.
@@ -201,8 +252,23 @@ impl System {
                     self.parts.translator.unlink_page(va);
                 }
             }
+            Request::Pages(va, pages) => {
+                memory.tlb.flush_pages(va, pages);
+                memory.fast.flush_pages(va, pages);
+                if self.may_hold_code(va, pages) {
+                    self.memory.spaces.forget();
+                    self.translator.unlink_all();
+                }
+            }
             Request::Code(host) => memory.fast.forbid_writes(host),
         }
+    }
+
+    /// May there be translated code in `pages` pages from `va` on?
+    fn may_hold_code(&self, va: u64, pages: u64) -> bool {
+        pages > PAGES_LOOKED_AT
+            || self.memory.large_code.overlaps(va, pages)
+            || (0..pages).any(|i| self.translator.has_code_at(va.wrapping_add(i << PAGE_SHIFT)))
     }
 
     /// The CPU runs no code, and its timers are its own business, from now until its next [`System::acknowledge`].
@@ -218,6 +284,7 @@ impl System {
         // Links between translations are shared by all.
         let shared = match request {
             Request::Page(va) => self.memory.large_code.contains(va) || self.translator.has_code_at(va),
+            Request::Pages(va, pages) => self.may_hold_code(va, pages),
             Request::All => true,
             Request::Asid(_) | Request::Code(_) => false,
         };
@@ -237,6 +304,9 @@ impl System {
         let (pc, p) = (s.pc(), s.get(slot::PSTATE));
         let el0 = p & pstate::EL == 0;
         self.memory.rights = Rights { el0, pan: p & pstate::PAN != 0 };
+        if self.pmu.is_counting() && !self.pmu.is_at(el0) {
+            self.change_level_counted(s);
+        }
         let fault = |cause| Exit::Fault(Fault { addr: pc, access: Access::Fetch, cause });
         if pc & 3 != 0 {
             return Err(fault(0));
@@ -248,8 +318,20 @@ impl System {
     /// Names what the guest used and we do not have, with `-v`.
     pub fn report_undefined(&self, exit: &Exit, pc: u64) {
         if let (true, Exit::Undefined(word)) = (self.verbose, exit) {
-            eprintln!("jib: cpu {}: undefined instruction {word:#010x} at {pc:#x}", self.memory.cpu);
+            let what = undefined_name(*word);
+            eprintln!("jib: cpu {}: undefined {what} ({word:#010x}) at {pc:#x}", self.memory.cpu);
         }
+    }
+}
+
+/// What an undefined instruction is called: the system register or instruction that it names, if it does.
+fn undefined_name(word: u32) -> String {
+    let encoding = Encoding((word >> 5) as u16);
+    let name = sysreg::find(encoding).map_or(String::new(), |row| format!(", {}", row.name));
+    match (word & 0xffc0_0000, encoding.0 >> 14) {
+        (0xd500_0000, 1) => format!("system instruction {encoding}"),
+        (0xd500_0000, 2 | 3) => format!("system register {encoding}{name}"),
+        _ => "instruction".to_string(),
     }
 }
 
@@ -260,5 +342,24 @@ pub(super) fn legal(s: &State) -> Result<(), Exit> {
     match s.get(slot::PSTATE) & pstate::IL {
         0 => Ok(()),
         _ => Err(Exit::Syndrome(syndrome(ec::ILLEGAL, 0))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::undefined_name;
+
+    #[test]
+    fn what_is_missing_has_a_name() {
+        let cases = [
+            // MRS X0, HCR_EL2; MSR MPIDR_EL1, X0; TLBI ALLE2; UDF #1
+            (0xd53c_1100, "system register S3_4_C1_C1_0"),
+            (0xd518_00a0, "system register S3_0_C0_C0_5, MPIDR_EL1"),
+            (0xd50c_871f, "system instruction S1_4_C8_C7_0"),
+            (1, "instruction"),
+        ];
+        for (word, name) in cases {
+            assert_eq!(undefined_name(word), name);
+        }
     }
 }

@@ -133,6 +133,23 @@ impl Tlb {
     }
 }
 
+impl Tlb {
+    /// Drops translations of `pages` pages from `va` on.
+    pub fn flush_pages(&mut self, va: u64, pages: u64) {
+        if pages < self.slots.len() as u64 && !self.large.overlaps(va, pages) {
+            (0..pages).for_each(|i| self.flush_page(va.wrapping_add(i << PAGE_SHIFT)));
+            return;
+        }
+        let first = va & VA_MASK;
+        let last = first.saturating_add(pages << PAGE_SHIFT).saturating_sub(1);
+        let meets = |entry: &Entry| {
+            let start = entry.va & VA_MASK;
+            start <= last && first <= start + ((1 << entry.shift) - 1)
+        };
+        self.slots.iter_mut().filter(|s| meets(&s.entry)).for_each(|s| s.page = u64::MAX);
+    }
+}
+
 /// The slot of `va`, whatever its tag.
 fn index(va: u64) -> usize {
     let page = (va & VA_MASK) >> PAGE_SHIFT;
@@ -172,5 +189,13 @@ mod tests {
         tlb.flush_page(0x7000);
         assert_eq!((misses(&mut tlb, 0x6000), misses(&mut tlb, 0x5000)), (0, 1));
         assert_eq!(misses(&mut tlb, 0x3400_0000_0000_7000), 1);
+        for pages in [2, 10_000] {
+            for va in [0x5000, 0x6000, 0x7000, 0x8000] {
+                misses(&mut tlb, va);
+            }
+            tlb.flush_pages(0x6000, pages);
+            let now = [0x5000, 0x6000, 0x7000, 0x8000].map(|va| misses(&mut tlb, va));
+            assert_eq!(now, [0, 1, 1, u64::from(pages > 2)], "{pages}");
+        }
     }
 }

@@ -16,6 +16,13 @@ pub fn entropy() -> Option<u64> {
     (n == bytes.len()).then(|| u64::from_ne_bytes(bytes))
 }
 
+/// Nanoseconds that the calling thread was ready to run while others ran; `None` if the host does not tell.
+pub fn waited() -> Option<u64> {
+    // Time on a CPU, time waiting for one, number of times (Linux Documentation/scheduler/sched-stats.rst).
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// Where a console's output goes.
 pub trait Output: Send {
     /// Writes all of `bytes`; what cannot be written is lost.

@@ -22,8 +22,10 @@ use std::time::{Duration, Instant};
 use jib_backend::Stats;
 
 use crate::board::Config;
+use crate::devices::fw_cfg;
 use crate::host::disk::{Disk, Overlay, RawFile};
 use crate::host::{Capture, Stream};
+use crate::loader;
 use fetch::{Flavour, Guest};
 use guest::Settings;
 use io::{Streams, Terminals};
@@ -121,6 +123,15 @@ fn check(options: &Options) -> Result<(), Error> {
     if options.initrd.is_some() && !options.command.is_empty() {
         return usage("a command runs in jib's own initramfs: leave --initrd out");
     }
+    if options.bios.is_none() && options.flash.is_some() {
+        return usage("flash is for firmware's variables: name the firmware with --bios");
+    }
+    if options.bios.is_some() && !options.command.is_empty() {
+        return usage("a command needs jib's own initramfs and kernel: leave --bios out");
+    }
+    if options.bios.is_some() && options.kernel.is_none() && (options.initrd.is_some() || options.append.is_some()) {
+        return usage("an initrd and a command line are a kernel's: name one");
+    }
     if !options.net && !options.forwards.is_empty() {
         return usage("ports are forwarded into a network: leave --no-net out");
     }
@@ -135,10 +146,17 @@ struct Prepared {
 
 fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) -> Result<Prepared, Error> {
     // What can be wrong is looked at before anything is fetched.
-    let config = config(options)?;
+    let mut config = config(options)?;
     let named = options.kernel.as_deref().map(read).transpose()?;
     let own_initrd = options.initrd.as_deref().map(read).transpose()?;
     let dtb = options.dtb.as_deref().map(read).transpose()?;
+    if let Some(bios) = &options.bios {
+        config.firmware = Some(read(bios)?);
+        config.flash = options.flash.as_ref().map(flash).transpose()?;
+        config.payload = named.map(|kernel| payload(options, kernel, own_initrd)).transpose()?;
+        let plan = plan(options, Payload { name: bios.display().to_string(), dtb, ..Payload::default() }, None);
+        return Ok(Prepared { config, plan });
+    }
     let needed = named.is_none() || !options.command.is_empty();
     let flavour = if options.shares.is_empty() { Flavour::Cloud } else { Flavour::Standard };
     let fetched = if needed { Some(fetch::guest(flavour, tell)?) } else { None };
@@ -158,20 +176,40 @@ fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) 
         tell(&format!("kernel {name}, command line: {arguments}"));
     }
     let token = ours.is_some().then_some(token);
-    let payload = Payload { name, kernel, initrd: own_initrd.or(initrd), dtb, arguments };
-    let command = !options.command.is_empty();
-    let plan = Plan {
+    let payload = Payload { name, kernel: Some(kernel), initrd: own_initrd.or(initrd), dtb, arguments };
+    Ok(Prepared { config, plan: plan(options, payload, token) })
+}
+
+/// What the firmware is to start.
+fn payload(options: &Options, kernel: Vec<u8>, initrd: Option<Vec<u8>>) -> Result<fw_cfg::Payload, Error> {
+    let name = options.kernel.as_ref().map_or(String::new(), |path| path.display().to_string());
+    let kernel = loader::for_firmware(&name, kernel).map_err(|e| Error::Failed(e.to_string()))?;
+    Ok(fw_cfg::Payload { kernel, initrd: initrd.unwrap_or_default(), arguments: arguments(options) })
+}
+
+/// The second bank's content: whole blocks.
+fn flash(spec: &DiskSpec) -> Result<Box<dyn Disk>, Error> {
+    let content = disk(spec)?;
+    let (len, block) = (content.len(), crate::devices::flash::BLOCK);
+    if len == 0 || !len.is_multiple_of(block) {
+        let name = spec.path.display();
+        return Err(Error::Failed(format!("{name}: {len} bytes are no whole number of blocks of {} KiB", block >> 10)));
+    }
+    Ok(content)
+}
+
+fn plan(options: &Options, payload: Payload, token: Option<String>) -> Plan {
+    Plan {
         payload,
         token,
-        command,
+        command: !options.command.is_empty(),
         timeout: options.timeout,
         verbose: options.verbose,
         engine: options.engine.clone(),
         gdb: options.gdb.clone(),
         log: options.log.clone(),
         trace: options.trace.clone(),
-    };
-    Ok(Prepared { config, plan })
+    }
 }
 
 /// The kernel's command line.
@@ -195,6 +233,7 @@ fn config(options: &Options) -> Result<Config, Error> {
         cpus: options.cpus,
         ram: options.memory,
         gic: options.gic,
+        semihosting: options.semihosting,
         disks: disks
             .map(|(spec, n): (_, usize)| Ok((disk(spec)?, format!("disk{n}"))))
             .collect::<Result<_, Error>>()?,

@@ -25,6 +25,10 @@ pub struct Options {
     pub initrd: Option<PathBuf>,
     /// Added to the kernel's command line.
     pub append: Option<String>,
+    /// Firmware that is started instead of a kernel; it gets kernel, initrd and command line to start, if there are any.
+    pub bios: Option<PathBuf>,
+    /// Content of the second bank of flash, where firmware keeps its variables.
+    pub flash: Option<DiskSpec>,
     /// A device tree instead of the board's own.
     pub dtb: Option<PathBuf>,
     /// Disks, in order.
@@ -41,6 +45,8 @@ pub struct Options {
     pub gic: Version,
     /// True if there is a network.
     pub net: bool,
+    /// HLT 0xF000 is semihosting.
+    pub semihosting: bool,
     /// The guest is stopped after this time.
     pub timeout: Option<Duration>,
     /// How the CPUs' code is run.
@@ -67,6 +73,8 @@ impl Default for Options {
             kernel: None,
             initrd: None,
             append: None,
+            bios: None,
+            flash: None,
             dtb: None,
             disks: Vec::new(),
             shares: Vec::new(),
@@ -75,6 +83,7 @@ impl Default for Options {
             forwards: Vec::new(),
             gic: Version::V3,
             net: true,
+            semihosting: false,
             timeout: None,
             engine: Engine::default(),
             cache: None,

@@ -11,14 +11,14 @@ use jib_debug::log::{Log, Sink};
 
 use super::io::{Streams, Typed};
 use super::watch::{News, Watch};
-use crate::board::{Board, Config};
+use crate::board::{Board, Config, FIRMWARE_ENTRY};
 use crate::cpu::Stop;
 use crate::fdt::Boot;
 use crate::host::Output;
 use crate::host::escape::{Action, Escape, HELP};
 use crate::host::input::InputQueue;
 use crate::host::pump::pump_input;
-use crate::loader::{self, Kernel, Layout};
+use crate::loader;
 use crate::machine::{Engine, Machine};
 
 /// How long the power key is held: guests sample it.
@@ -29,7 +29,7 @@ const KEY_PRESS: Duration = Duration::from_millis(100);
 pub enum End {
     /// The guest powered off.
     PowerOff,
-    /// The command ended with this status.
+    /// The command, or a program by semihosting, ended with this status.
     Status(u8),
     /// The guest's kernel panicked.
     Panic,
@@ -121,10 +121,12 @@ impl Events {
 }
 
 /// What to put into memory.
+#[derive(Default)]
 pub(super) struct Payload {
     /// Name of the kernel in messages.
     pub(super) name: String,
-    pub(super) kernel: Vec<u8>,
+    /// The kernel; firmware is started if there is none.
+    pub(super) kernel: Option<Vec<u8>>,
     pub(super) initrd: Option<Vec<u8>>,
     pub(super) dtb: Option<Vec<u8>>,
     pub(super) arguments: String,
@@ -202,7 +204,7 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
     }
     let mut report = Report { end: End::PowerOff, stats: Stats::default(), restarts: 0 };
     while events.lock().end.is_none() {
-        let outcome = machine.run(start.0.entry, start.1.dtb);
+        let outcome = machine.run(start.0, start.1);
         report.stats = outcome.stats;
         let panicked = events.lock().panicked;
         match outcome.stop {
@@ -214,6 +216,7 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
                 start = load(&board, &plan.payload)?;
             }
             Stop::Reset | Stop::PowerOff => events.end(End::PowerOff),
+            Stop::Exit(status) => events.end(End::Status(status)),
             Stop::Quit => events.end(End::Left),
         }
     }
@@ -229,11 +232,16 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), String>
     thread::Builder::new().name(name.to_string()).spawn(body).map(drop).map_err(|e| format!("{name}: {e}"))
 }
 
-/// Puts everything into memory.
-fn load(board: &Board, payload: &Payload) -> Result<(Kernel, Layout), String> {
+/// Puts everything into memory; where to start, and what is in x0 then.
+fn load(board: &Board, payload: &Payload) -> Result<(u64, u64), String> {
     let ram = board.space.ram();
-    let kernel = loader::load_kernel(ram, &payload.name, &payload.kernel).map_err(line)?;
-    let layout = loader::place(ram, &kernel, payload.initrd.as_deref()).map_err(line)?;
+    let (entry, layout) = match &payload.kernel {
+        Some(kernel) => {
+            let kernel = loader::load_kernel(ram, &payload.name, kernel).map_err(line)?;
+            (kernel.entry, loader::place(ram, &kernel, payload.initrd.as_deref()).map_err(line)?)
+        }
+        None => (FIRMWARE_ENTRY, loader::place_for_firmware(ram).map_err(line)?),
+    };
     let mut seed = vec![0; 64];
     crate::board::entropy(&mut seed);
     let boot = Boot { arguments: payload.arguments.clone(), initrd: layout.initrd.clone(), seed };
@@ -246,7 +254,7 @@ fn load(board: &Board, payload: &Payload) -> Result<(Kernel, Layout), String> {
         }
     };
     loader::write_dtb(ram, &layout, dtb).map_err(line)?;
-    Ok((kernel, layout))
+    Ok((entry, layout.dtb))
 }
 
 /// Reads the user's input to its end; obeys the escape key.

@@ -109,6 +109,46 @@ __attribute__((used)) static void on_fault(void) {
     MSR(elr_el1, fault_elr + 4);
 }
 
+// Interrupts at EL1: `on_interrupt` gets the number between acknowledgement and end. GICv3 or GICv2, whichever there is.
+static void (*on_interrupt)(u32);
+static volatile u32 interrupts, no_end;
+#define REG32(at) (*(volatile u32 *)(at))
+#define GICD 0x08000000ul
+#define GICC 0x08010000ul
+#define GICR(cpu) (0x080a0000ul + (cpu) * 0x20000ul)
+static int is_gicv2(void) { return REG32(GICD + 0xfe8) >> 4 == 2; }
+static u32 acknowledge(void) { return is_gicv2() ? REG32(GICC + 0xc) : MRS(S3_0_C12_C12_0); }
+static void end_of(u32 id) {
+    if (is_gicv2()) REG32(GICC + 0x10) = id;
+    else MSR(S3_0_C12_C12_1, id);
+    ISB();
+}
+__attribute__((used)) static void on_irq(void) {
+    u32 id = acknowledge();
+    interrupts++;
+    if (id < 1020 && on_interrupt) on_interrupt(id);
+    if (id < 1020 && !no_end) end_of(id);
+}
+// Private interrupts of this CPU: all enabled, at priority 0xa0, as IRQs.
+static void interrupts_on(u32 cpu) {
+    if (is_gicv2()) {
+        REG32(GICD) = 1;
+        REG32(GICD + 0x100) = ~0u;
+        for (u32 i = 0; i < 32; i += 4) REG32(GICD + 0x400 + i) = 0xa0a0a0a0;
+        REG32(GICC + 4) = 0xf0;
+        REG32(GICC) = 1;
+    } else {
+        REG32(GICD) = 0x12;
+        REG32(GICR(cpu) + 0x14) = 0;
+        REG32(GICR(cpu) + 0x10080) = ~0u;
+        REG32(GICR(cpu) + 0x10100) = ~0u;
+        for (u32 i = 0; i < 32; i += 4) REG32(GICR(cpu) + 0x10400 + i) = 0xa0a0a0a0;
+        MSR(S3_0_C4_C6_0, 0xf0);
+        MSR(S3_0_C12_C12_7, 1);
+    }
+    __asm__ volatile("isb; msr daifclr, #2; isb");
+}
+
 // Runs EL0 at `entry` with x0 = `a`, x1 = `b` until its SVC; x0 then.
 u64 run_el0(u64 entry, u64 a, u64 b);
 void run(void);
@@ -129,7 +169,14 @@ __attribute__((used)) static void other(void) {
 extern char second_entry[];
 static void start_second(void) { firmware(0xc4000003, 1, (u64)second_entry, 0); }
 
-__asm__(".section .text.start, \"ax\"\n"
+__asm__(".macro enter handler\n sub sp, sp, #192; stp x0, x1, [sp]; stp x2, x3, [sp, #16]; stp x4, x5, [sp, #32]\n"
+        "  stp x6, x7, [sp, #48]; stp x8, x9, [sp, #64]; stp x10, x11, [sp, #80]; stp x12, x13, [sp, #96]\n"
+        "  stp x14, x15, [sp, #112]; stp x16, x17, [sp, #128]; stp x18, x30, [sp, #144]\n"
+        "  mrs x0, elr_el1; mrs x1, spsr_el1; stp x0, x1, [sp, #160]; bl \\handler\n .endm\n"
+        ".macro leave\n ldp x0, x1, [sp]; ldp x2, x3, [sp, #16]; ldp x4, x5, [sp, #32]; ldp x6, x7, [sp, #48]\n"
+        "  ldp x8, x9, [sp, #64]; ldp x10, x11, [sp, #80]; ldp x12, x13, [sp, #96]; ldp x14, x15, [sp, #112]\n"
+        "  ldp x16, x17, [sp, #128]; ldp x18, x30, [sp, #144]; add sp, sp, #192; eret\n .endm\n"
+        ".section .text.start, \"ax\"\n"
         ".global _start, second_entry, run_el0\n"
         "_start: mov x0, #3 << 20; msr cpacr_el1, x0; adr x0, vectors; msr vbar_el1, x0; isb\n"
         "  ldr x0, =stacks + 65536; mov sp, x0; b first\n"
@@ -140,14 +187,10 @@ __asm__(".section .text.start, \"ax\"\n"
         "  msr elr_el1, x0; msr spsr_el1, xzr; mov x0, x1; mov x1, x2; eret\n"
         "back: ldp x19, x20, [sp]; ldp x21, x22, [sp, #16]; ldp x23, x24, [sp, #32]\n"
         "  ldp x25, x26, [sp, #48]; ldp x27, x28, [sp, #64]; ldp x29, x30, [sp, #80]; add sp, sp, #96; ret\n"
-        "at_el1: sub sp, sp, #192; stp x0, x1, [sp]; stp x2, x3, [sp, #16]; stp x4, x5, [sp, #32]\n"
-        "  stp x6, x7, [sp, #48]; stp x8, x9, [sp, #64]; stp x10, x11, [sp, #80]; stp x12, x13, [sp, #96]\n"
-        "  stp x14, x15, [sp, #112]; stp x16, x17, [sp, #128]; stp x18, x30, [sp, #144]; bl on_fault\n"
-        "  ldp x0, x1, [sp]; ldp x2, x3, [sp, #16]; ldp x4, x5, [sp, #32]; ldp x6, x7, [sp, #48]\n"
-        "  ldp x8, x9, [sp, #64]; ldp x10, x11, [sp, #80]; ldp x12, x13, [sp, #96]; ldp x14, x15, [sp, #112]\n"
-        "  ldp x16, x17, [sp, #128]; ldp x18, x30, [sp, #144]; add sp, sp, #192; eret\n"
+        "at_el1: enter on_fault\n leave\n"
+        "at_irq: enter on_irq\n ldp x0, x1, [sp, #160]; msr elr_el1, x0; msr spsr_el1, x1\n leave\n"
         "  .balign 2048\n"
         "vectors: .fill 128, 4, 0xd4200000\n"
-        "  b at_el1\n  .balign 512\n"
+        "  b at_el1\n  .balign 128\n  b at_irq\n  .balign 512\n"
         "  b back\n  .balign 512\n"
         "  .bss\n  .balign 16\nstacks: .skip 131072\n  .text\n");

@@ -10,13 +10,24 @@ use crate::tools::{self, Scratch, command, output};
 /// If it cannot be fetched; so do all of this module.
 pub fn busybox() -> PathBuf {
     kept("busybox", |dir| {
-        let apt = Scratch::new("apt");
-        let unpacked = dir.join("unpacked");
-        debian_package(apt.path(), "busybox-static");
-        output(command("dpkg-deb").arg("-x").arg(single(apt.path(), ".deb")).arg(&unpacked));
+        let unpacked = unpacked(dir, "busybox-static");
         let inside = ["bin/busybox", "usr/bin/busybox"].map(|p| unpacked.join(p));
         inside.into_iter().find(|p| p.exists()).expect("no busybox in the package")
     })
+}
+
+/// One file of a Debian package, `path` in there.
+pub fn file(package: &str, path: &str) -> PathBuf {
+    kept(&path.replace('/', "-"), |dir| unpacked(dir, package).join(path))
+}
+
+/// Fetches a Debian package and unpacks it in `dir`.
+fn unpacked(dir: &Path, package: &str) -> PathBuf {
+    let apt = Scratch::new("apt");
+    let unpacked = dir.join("unpacked");
+    debian_package(apt.path(), package);
+    output(command("dpkg-deb").arg("-x").arg(single(apt.path(), ".deb")).arg(&unpacked));
+    unpacked
 }
 
 /// esbuild: a Go program of 10 MB.

@@ -111,7 +111,7 @@ impl Runtime for System {
     }
     fn system(&mut self, state: &mut State, op: u32, v: Option<u64>) -> Result<u64, Exit> {
         match v {
-            None => self.read(op),
+            None => self.read(state, op),
             Some(v) => self.write(state, op, v).map(|()| 0),
         }
     }

@@ -50,13 +50,14 @@ pub struct CpuLines {
 /// An interrupt controller with its interrupts. Every method may be called from any thread; CPU
 /// inputs are driven with the controller locked, so their sinks must not call back.
 pub struct Gic {
+    version: Version,
     state: Mutex<State>,
 }
 
 impl Gic {
     /// A controller for these CPUs with `spis` shared interrupts (rounded up to 32).
     pub fn new(version: Version, cpus: Vec<CpuLines>, spis: usize) -> Arc<Gic> {
-        Arc::new(Gic { state: Mutex::new(State::new(version, cpus, spis)) })
+        Arc::new(Gic { version, state: Mutex::new(State::new(version, cpus, spis)) })
     }
 
     /// Input line of shared interrupt `intid` (32 and up).
@@ -67,6 +68,11 @@ impl Gic {
     /// Input line of CPU `cpu`'s private interrupt `intid` (16 to 31).
     pub fn private_line(self: &Arc<Self>, cpu: usize, intid: u32) -> IrqLine {
         IrqLine::new(self.clone(), (cpu as u32) << 16 | (intid & 31))
+    }
+
+    /// Which architecture the registers follow.
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// Number of CPUs.
