@@ -12,6 +12,7 @@ use jib_debug::address::Address;
 use jib_debug::log::Categories;
 use jib_linux_user::BinfmtStart;
 use jib_machine::devices::gic::Version;
+use jib_machine::launch::fetch::Package;
 use jib_machine::launch::options::{DiskSpec, Options, PortForward, parse_memory};
 
 use crate::cmd::binfmt;
@@ -386,8 +387,13 @@ pub(crate) struct TranslateArgs {
 /// `jib boot`
 #[derive(Args)]
 pub(crate) struct BootArgs {
-    /// A kernel (Image, ELF, EFI zboot; also compressed); Debian's, fetched once, if absent
+    /// A kernel (Image, ELF, EFI zboot; also compressed), or a raw disk image with a system on ext4, whose changes
+    /// vanish unless `,rw` is added; Debian's kernel, fetched once, if absent
+    #[arg(value_name = "KERNEL|DISK")]
     pub(crate) kernel: Option<PathBuf>,
+    /// Fetch this package of Debian's with a kernel, instead of linux-image-cloud-arm64
+    #[arg(long, value_name = "NAME[/RELEASE]")]
+    pub(crate) package: Option<Package>,
     /// An initrd for the kernel
     #[arg(long, value_name = "FILE")]
     pub(crate) initrd: Option<PathBuf>,
@@ -451,6 +457,7 @@ impl BootArgs {
     pub(crate) fn options(&self) -> Options {
         Options {
             kernel: self.kernel.clone(),
+            package: self.package.clone(),
             initrd: self.initrd.clone(),
             append: self.append.clone(),
             dtb: self.dtb.clone(),

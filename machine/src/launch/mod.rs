@@ -1,9 +1,10 @@
 //! `jib boot`: a guest from what the user names, or the default one, run with the user's terminal.
 //!
-//! [`options`] is what can be said; [`fetch`] gets the default guest, [`guest`] makes its initramfs;
-//! [`session`] runs the machine, [`watch`] listens to it; [`terminal`] and [`io`] are the user's side.
+//! [`options`] is what can be said; [`fetch`] gets the default guest, [`guest`] makes its initramfs, [`disk`] finds the
+//! system on a disk; [`session`] runs the machine, [`watch`] listens to it; [`terminal`] and [`io`] are the user's side.
 
 pub mod apt;
+mod disk;
 pub mod fetch;
 mod guest;
 pub mod io;
@@ -24,7 +25,8 @@ use jib_backend::Stats;
 use crate::board::Config;
 use crate::host::disk::{Disk, Overlay, RawFile};
 use crate::host::{Capture, Stream};
-use fetch::{Flavour, Guest};
+use disk::System;
+use fetch::{Guest, Package};
 use guest::Settings;
 use io::{Streams, Terminals};
 use options::{DiskMode, DiskSpec, Options};
@@ -135,29 +137,45 @@ struct Prepared {
 
 fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) -> Result<Prepared, Error> {
     // What can be wrong is looked at before anything is fetched.
-    let config = config(options)?;
-    let named = options.kernel.as_deref().map(read).transpose()?;
+    let named = options.kernel.as_deref().map(named).transpose()?;
+    let (named, system) = match named {
+        Some(Named::Disk(spec, system)) => (None, Some((spec, system))),
+        Some(Named::Kernel(bytes)) => (Some(bytes), None),
+        None => (None, None),
+    };
+    let (disk, system) = system.unzip();
+    excluded(options, system.as_ref(), named.is_some())?;
+    let config = config(options, disk.as_ref())?;
     let own_initrd = options.initrd.as_deref().map(read).transpose()?;
     let dtb = options.dtb.as_deref().map(read).transpose()?;
-    let needed = named.is_none() || !options.command.is_empty();
-    let flavour = if options.shares.is_empty() { Flavour::Cloud } else { Flavour::Standard };
-    let fetched = if needed { Some(fetch::guest(flavour, tell)?) } else { None };
+    let device = system.as_ref().map(System::device).unwrap_or_default();
+    let on_disk = system.and_then(|system| system.kernel).filter(|_| options.package.is_none());
+    let fetches = named.is_none() && on_disk.is_none();
+    let fetched =
+        if fetches || !options.command.is_empty() { Some(fetch::guest(&package(options), tell)?) } else { None };
     let token = format!("{:016x}", crate::host::entropy().unwrap_or_default());
     let ours = fetched.as_ref().filter(|_| own_initrd.is_none() && dtb.is_none());
     let initrd = ours.map(|guest: &Guest| {
-        let settings = Settings { token: &token, command: &options.command, shares: options.shares.len(), terminals };
-        guest::initramfs(guest, named.is_none(), &settings)
+        let (command, shares) = (&*options.command, options.shares.len());
+        let settings = Settings { token: &token, command, shares, root: &device, terminals };
+        guest::initramfs(guest, fetches, &settings)
     });
-    let (name, kernel) = match (&options.kernel, named, &fetched) {
-        (Some(path), Some(bytes), _) => (path.display().to_string(), bytes),
-        (_, _, Some(guest)) => (guest.kernel.display().to_string(), read(&guest.kernel)?),
+    let mut words = Vec::new();
+    let (name, kernel, initrd) = match (&options.kernel, named, on_disk, &fetched) {
+        (Some(path), Some(bytes), ..) => (path.display().to_string(), bytes, initrd),
+        (Some(path), None, Some(own), _) => {
+            words.push(format!("root=/dev/{device}"));
+            (format!("{}:{}", path.display(), own.path), own.kernel, own.initrd)
+        }
+        (.., Some(guest)) => (guest.kernel.display().to_string(), read(&guest.kernel)?, initrd),
         _ => return Err(Error::Usage("which kernel?".to_string())),
     };
-    let arguments = arguments(options);
+    let arguments = arguments(options, &words);
     if options.verbose {
         tell(&format!("kernel {name}, command line: {arguments}"));
     }
-    let token = ours.is_some().then_some(token);
+    // A system that takes over says nothing to us.
+    let token = (ours.is_some() && device.is_empty()).then_some(token);
     let payload = Payload { name, kernel, initrd: own_initrd.or(initrd), dtb, arguments };
     let command = !options.command.is_empty();
     let plan = Plan {
@@ -174,21 +192,63 @@ fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) 
     Ok(Prepared { config, plan })
 }
 
-/// The kernel's command line.
-fn arguments(options: &Options) -> String {
+/// What the user named to be booted.
+enum Named {
+    /// A kernel file.
+    Kernel(Vec<u8>),
+    /// A disk with a system on it.
+    Disk(DiskSpec, System),
+}
+
+/// Reads what was named. Of a disk's name the end may be `,ro` or `,rw`, unless that belongs to the name.
+fn named(path: &Path) -> Result<Named, Error> {
+    let failed = |path: &Path, e: &dyn std::fmt::Display| Error::Failed(format!("{}: {e}", path.display()));
+    let text = path.to_str().filter(|_| !path.exists());
+    let spec = text.and_then(|text| text.parse::<DiskSpec>().ok());
+    let spec = spec.unwrap_or_else(|| DiskSpec { path: path.to_path_buf(), mode: DiskMode::Snapshot });
+    match disk::is_disk(&spec.path).map_err(|e| failed(&spec.path, &e))? {
+        true => {
+            let system = disk::system(&spec.path).map_err(|e| failed(&spec.path, &e))?;
+            Ok(Named::Disk(spec, system))
+        }
+        false => Ok(Named::Kernel(read(path)?)),
+    }
+}
+
+/// What excludes each other, depending on what was named.
+fn excluded(options: &Options, system: Option<&System>, kernel: bool) -> Result<(), Error> {
+    let usage = |text: &str| Err(Error::Usage(text.to_string()));
+    if system.is_some() && !options.command.is_empty() {
+        return usage("a command runs in jib's own initramfs: attach the disk with --disk");
+    }
+    if kernel && options.package.is_some() {
+        return usage("there can be one kernel: a file or a package");
+    }
+    Ok(())
+}
+
+/// The kernel to fetch: shared folders need 9p, which the kernel for virtual machines does not have.
+fn package(options: &Options) -> Package {
+    let default = || if options.shares.is_empty() { Package::cloud() } else { Package::standard() };
+    options.package.clone().unwrap_or_else(default)
+}
+
+/// The kernel's command line, with these words before the user's.
+fn arguments(options: &Options, more: &[String]) -> String {
     let mut words = vec!["console=ttyAMA0", "panic=-1"];
     match (options.verbose, options.command.is_empty()) {
         (true, _) => words.push("earlycon"),
         (false, false) => words.push("quiet loglevel=0"),
         (false, true) => {}
     }
+    words.extend(more.iter().map(String::as_str));
     words.extend(options.append.as_deref());
     words.join(" ")
 }
 
-/// The board that the options describe; its consoles are still to come.
-fn config(options: &Options) -> Result<Config, Error> {
-    let disks = options.disks.iter().zip(0..);
+/// The board that the options describe, with the disk that is booted as the first one; its consoles are still to come.
+fn config(options: &Options, booted: Option<&DiskSpec>) -> Result<Config, Error> {
+    let disks = booted.into_iter().chain(&options.disks).zip(0..);
     let shares = options.shares.iter().zip(0..).map(|(path, n): (_, usize)| (path.clone(), format!("share{n}")));
     let forwards = options.forwards.iter().map(|forward| (forward.host, forward.guest)).collect();
     Ok(Config {
@@ -196,7 +256,7 @@ fn config(options: &Options) -> Result<Config, Error> {
         ram: options.memory,
         gic: options.gic,
         disks: disks
-            .map(|(spec, n): (_, usize)| Ok((disk(spec)?, format!("disk{n}"))))
+            .map(|(spec, n): (_, usize)| Ok((open_disk(spec)?, format!("disk{n}"))))
             .collect::<Result<_, Error>>()?,
         net: options.net.then_some(forwards),
         shares: shares.collect(),
@@ -204,7 +264,7 @@ fn config(options: &Options) -> Result<Config, Error> {
     })
 }
 
-fn disk(spec: &DiskSpec) -> Result<Box<dyn Disk>, Error> {
+fn open_disk(spec: &DiskSpec) -> Result<Box<dyn Disk>, Error> {
     let open = || -> std::io::Result<Box<dyn Disk>> {
         let file = Box::new(RawFile::open(&spec.path, spec.mode != DiskMode::ReadWrite)?);
         match spec.mode {
@@ -285,11 +345,12 @@ mod tests {
     #[test]
     fn command_lines() {
         let mut options = Options { append: Some("a b".to_string()), ..Options::default() };
-        assert_eq!(arguments(&options), "console=ttyAMA0 panic=-1 a b");
+        assert_eq!(arguments(&options, &[]), "console=ttyAMA0 panic=-1 a b");
         options.command = vec!["ls".into()];
-        assert_eq!(arguments(&options), "console=ttyAMA0 panic=-1 quiet loglevel=0 a b");
+        assert_eq!(arguments(&options, &[]), "console=ttyAMA0 panic=-1 quiet loglevel=0 a b");
         options.verbose = true;
-        assert_eq!(arguments(&options), "console=ttyAMA0 panic=-1 earlycon a b");
+        let more = ["root=x".to_string()];
+        assert_eq!(arguments(&options, &more), "console=ttyAMA0 panic=-1 earlycon root=x a b");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jib_debug::address::Listener;
 use jib_debug::log::{Log, Sink};
 
+use super::fetch::Package;
 use crate::devices::gic::Version;
 use crate::machine::Engine;
 
@@ -18,8 +19,10 @@ const MIB: u64 = 1 << 20;
 /// Everything `jib boot` can be told.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The kernel; Debian's if absent.
+    /// The kernel, or a disk with a system on it; Debian's kernel if absent.
     pub kernel: Option<PathBuf>,
+    /// The kernel package to fetch instead of the default one.
+    pub package: Option<Package>,
     /// The initrd; ours if there is neither this nor a kernel.
     pub initrd: Option<PathBuf>,
     /// Added to the kernel's command line.
@@ -62,6 +65,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             kernel: None,
+            package: None,
             initrd: None,
             append: None,
             dtb: None,
