@@ -62,7 +62,10 @@ const BOOT_EXAMPLES: &str = "\
 Examples:
   jib boot                                        Debian's kernel (fetched once) and a shell
   jib boot -- uname -a                            run a command in the guest; its status is jib's
-  jib boot -j 2 -m 2G --disk root.img,rw --append root=/dev/vda Image --initrd initrd.img
+  jib boot --debian arm.img,rw                    make a disk with Debian (once), and boot it: login root
+  jib boot -j 2 -m 2G arm.img,rw                  boot a disk by its own kernel, or by Debian's; keep its changes
+  jib boot --package linux-image-arm64/trixie     another kernel of Debian's
+  jib boot --disk root.img,rw --append root=/dev/vda Image --initrd initrd.img
   jib boot --gdb --append nokaslr                 wait for `gdb-multiarch -ex 'target remote :1234' vmlinux`
   jib boot --log irq,psci --log-file log          what the machine does, by category
   jib boot -p 2222:22 --share .                   reach the guest's port 22, share this folder
@@ -391,6 +394,15 @@ pub(crate) struct BootArgs {
     /// vanish unless `,rw` is added; Debian's kernel, fetched once, if absent
     #[arg(value_name = "KERNEL|DISK")]
     pub(crate) kernel: Option<PathBuf>,
+    /// Make DISK first, of Debian's packages: the host's release, or the one named. Root logs in without a password
+    #[arg(long, value_name = "RELEASE", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "kernel")]
+    pub(crate) debian: Option<String>,
+    /// With --debian: more packages
+    #[arg(long, value_name = "PACKAGE,...", value_delimiter = ',', requires = "debian")]
+    pub(crate) include: Vec<String>,
+    /// With --debian: the disk's size; what is not used takes no space
+    #[arg(long, value_name = "SIZE", default_value = "8G", value_parser = parse_memory, requires = "debian")]
+    pub(crate) size: u64,
     /// Fetch this package of Debian's with a kernel, instead of linux-image-cloud-arm64
     #[arg(long, value_name = "NAME[/RELEASE]")]
     pub(crate) package: Option<Package>,

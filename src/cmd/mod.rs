@@ -4,6 +4,7 @@ pub(crate) mod binfmt;
 pub(crate) mod boot;
 pub(crate) mod debian;
 pub(crate) mod debugger;
+mod disk;
 pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod program;

@@ -113,9 +113,10 @@ impl Signals {
         self.kicker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes back a [`Signals::quit`] and a start that came too late. No thread may run the CPU.
+    /// The state at power-on: off, nothing asked for. No thread may run the CPU. Interrupt inputs are their sources'.
     pub fn rearm(&self) {
-        self.lock().start = None;
+        *self.lock() = Inner::default();
+        self.event.store(false, Ordering::Release);
         self.quit.store(false, Ordering::Release);
     }
 
@@ -200,6 +201,17 @@ mod tests {
         assert!(!s.start(start));
         s.quit();
         assert!(matches!(s.wait_for_start(), Command::Quit));
+    }
+
+    #[test]
+    fn a_cpu_whose_machine_stopped_can_be_started_again() {
+        let s = Signals::default();
+        let start = Start { entry: 0x4000_0000, context: 7, mpidr: 1 };
+        assert!(s.start(start) && matches!(s.wait_for_start(), Command::Start(_)));
+        // Its thread ends here, as the machine stops.
+        s.quit();
+        s.rearm();
+        assert!(s.power() == Power::Off && s.start(start) && matches!(s.wait_for_start(), Command::Start(_)));
     }
 
     #[test]

@@ -203,9 +203,7 @@ enum Named {
 /// Reads what was named. Of a disk's name the end may be `,ro` or `,rw`, unless that belongs to the name.
 fn named(path: &Path) -> Result<Named, Error> {
     let failed = |path: &Path, e: &dyn std::fmt::Display| Error::Failed(format!("{}: {e}", path.display()));
-    let text = path.to_str().filter(|_| !path.exists());
-    let spec = text.and_then(|text| text.parse::<DiskSpec>().ok());
-    let spec = spec.unwrap_or_else(|| DiskSpec { path: path.to_path_buf(), mode: DiskMode::Snapshot });
+    let spec = DiskSpec::from(path);
     match disk::is_disk(&spec.path).map_err(|e| failed(&spec.path, &e))? {
         true => {
             let system = disk::system(&spec.path).map_err(|e| failed(&spec.path, &e))?;

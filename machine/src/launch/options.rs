@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +106,15 @@ pub struct DiskSpec {
     pub path: PathBuf,
     /// What becomes of changes.
     pub mode: DiskMode,
+}
+
+impl From<&Path> for DiskSpec {
+    /// A disk's name where commas may be a part of it: of a file that is there they are.
+    fn from(path: &Path) -> Self {
+        let text = path.to_str().filter(|_| !path.exists());
+        let spec = text.and_then(|text| text.parse().ok());
+        spec.unwrap_or_else(|| DiskSpec { path: path.to_path_buf(), mode: DiskMode::Snapshot })
+    }
 }
 
 impl FromStr for DiskSpec {
