@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
@@ -60,8 +60,7 @@ fn image(dir: &Path, name: &str) -> PathBuf {
 
 /// Runs one of e2fsprogs' tools on an image; it must be content.
 fn e2fs(tool: &str, arguments: &[&str], image: &Path) -> Vec<u8> {
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let out = Command::new(tool).env("PATH", path).args(arguments).arg(image).output().expect("cannot start");
+    let out = tools::command(tool).args(arguments).arg(image).output().expect("cannot start");
     assert!(out.status.success(), "{tool} {}: {}", image.display(), String::from_utf8_lossy(&out.stdout));
     out.stdout
 }

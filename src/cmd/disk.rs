@@ -39,7 +39,12 @@ cd /mnt
 rm -f usr/sbin/policy-rc.d
 # A link means that some service makes it.
 [ -L etc/resolv.conf ] || echo "nameserver $2" > etc/resolv.conf
+# Each system that comes of the image gets its own.
 : > etc/machine-id
+rm -f var/lib/dbus/machine-id
+# Hosts may be slow, or busy.
+mkdir -p etc/systemd/system.conf.d
+printf '[Manager]\nDefaultDeviceTimeoutSec=15min\n' > etc/systemd/system.conf.d/jib.conf
 printf '[Match]\nType=ether\n[Network]\nDHCP=yes\n' > etc/systemd/network/80-dhcp.network
 cd /
 mke2fs -q -t ext4 -L root -d /mnt /media/disk "$1"
