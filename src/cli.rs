@@ -395,7 +395,7 @@ pub(crate) struct BootArgs {
     #[arg(value_name = "KERNEL|DISK")]
     pub(crate) kernel: Option<PathBuf>,
     /// Make DISK first, of Debian's packages: the host's release, or the one named. Root logs in without a password
-    #[arg(long, value_name = "RELEASE", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "kernel")]
+    #[arg(long, value_name = "RELEASE", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "kernel", conflicts_with = "command")]
     pub(crate) debian: Option<String>,
     /// With --debian: more packages
     #[arg(long, value_name = "PACKAGE,...", value_delimiter = ',', requires = "debian")]
@@ -638,7 +638,22 @@ mod tests {
         assert_eq!(o.engine.engine, jib_backend::EngineKind::Interp);
         assert_eq!((o.kernel, o.command), (Some("Image".into()), vec!["ls".into(), "-l".into()]));
         assert_eq!((o.forwards[0].guest, o.disks[0].path.clone()), (22, "a".into()));
-        for wrong in ["jib boot --gic 4", "jib boot -m x", "jib boot -p 22", "jib boot a b"] {
+        let line = "jib boot --debian=trixie --include=a,b --package c/d disk,rw";
+        let Ok(Command::Boot(boot)) = parse(line.split(' ').map(OsString::from)) else { panic!("no boot") };
+        assert_eq!((boot.debian.as_deref(), boot.include.len(), boot.size), (Some("trixie"), 2, 8 << 30));
+        assert_eq!(boot.options().package.map(|p| p.release).as_deref(), Some("d"));
+        let wrong = [
+            "jib boot --gic 4",
+            "jib boot -m x",
+            "jib boot -p 22",
+            "jib boot a b",
+            "jib boot --debian",
+            "jib boot --include x disk",
+            "jib boot --size 4G disk",
+            "jib boot --package -x",
+            "jib boot --debian disk -- ls",
+        ];
+        for wrong in wrong {
             assert!(parse(wrong.split(' ').map(OsString::from)).is_err(), "{wrong}");
         }
     }

@@ -257,3 +257,50 @@ fn own_initrd_arguments_and_device_tree() {
     let line = "Kernel command line: console=ttyAMA0 panic=-1 QUIET marker=\"a b\"";
     assert!(output.contains(line) && output.contains("Unable to mount root fs"), "{output}");
 }
+
+/// A disk with one partition: ext4, with what is in the folder.
+fn partitioned(dir: &Path, content: &Path) -> PathBuf {
+    const START: usize = 1 << 20;
+    let files = dir.join("partition");
+    tools::output(tools::command("mke2fs").args(["-q", "-t", "ext4", "-d"]).arg(content).arg(&files).arg("64M"));
+    let mut bytes = vec![0; START];
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    bytes[446 + 4] = 0x83;
+    bytes[446 + 8..][..4].copy_from_slice(&(START as u32 / 512).to_le_bytes());
+    bytes[446 + 12..][..4].copy_from_slice(&(64u32 << 11).to_le_bytes());
+    bytes.extend(fs::read(&files).expect("cannot read"));
+    let disk = dir.join("disk");
+    fs::write(&disk, bytes).expect("cannot write");
+    disk
+}
+
+/// A disk without a kernel is booted by Debian's, one with a kernel by that.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn systems_on_disks() {
+    let scratch = tools::Scratch::new("guest");
+    let guest = fetch::guest(&Package::cloud(), &mut |line| eprintln!("{line}")).expect("a guest");
+    let content = scratch.path().join("content");
+    for folder in ["sbin", "bin"] {
+        fs::create_dir_all(content.join(folder)).expect("cannot make a folder");
+    }
+    let init = "#!/bin/busybox sh\n/bin/busybox grep -o '^/dev/vda1 / ext4 rw' /proc/mounts\n\
+                echo $$ kept > /file; /bin/busybox sync; /bin/busybox poweroff -f\n";
+    for (name, bytes) in [("sbin/init", init.as_bytes()), ("bin/busybox", guest.busybox.as_slice())] {
+        fs::write(content.join(name), bytes).expect("cannot write");
+        fs::set_permissions(content.join(name), Permissions::from_mode(0o755)).expect("cannot allow");
+    }
+    let disk = partitioned(scratch.path(), &content);
+    let named = Options { kernel: Some(format!("{},rw", disk.display()).into()), ..Options::default() };
+    let Done { report, output, .. } = boot(named, &[]);
+    assert_eq!(report.end, End::PowerOff, "{output}");
+    assert!(output.lines().any(|line| line.trim_end() == "/dev/vda1 / ext4 rw"), "{output}");
+    let inside = PathBuf::from(format!("{}?offset=1048576", disk.display()));
+    assert_eq!(e2fs("debugfs", &["-R", "cat file"], &inside), b"1 kept\n");
+    // The cloud kernel needs an initrd to reach its root; here it has none.
+    fs::copy(&guest.kernel, content.join("vmlinuz")).expect("cannot copy");
+    let disk = partitioned(scratch.path(), &content);
+    let Done { report, output, .. } = boot(Options { kernel: Some(disk), ..Options::default() }, &[]);
+    assert_eq!(report.end, End::Panic, "{output}");
+    assert!(output.contains("Cannot open root device \"vda1\""), "{output}");
+}
