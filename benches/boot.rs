@@ -34,6 +34,19 @@ struct Args {
     bench: bool,
 }
 
+/// What runs the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    Qemu,
+    Jit,
+    Interp,
+}
+
+impl Engine {
+    /// In the order of the tables.
+    const ALL: [Engine; 3] = [Engine::Qemu, Engine::Jit, Engine::Interp];
+}
+
 /// Begins a line that ends a stage.
 const MARK: &str = "@@";
 /// Stages as the guest names them, and as the table does.
@@ -93,16 +106,19 @@ fn main() -> Result<()> {
     fs::write(&initrd, archive.finish())?;
     println!("{}", host::describe(&["qemu-system-aarch64"]));
     println!("medians of {} runs, of {} for the interpreter; {} CPU(s)\n", args.runs, args.interp_runs, args.cpus);
-    let engines: [(&str, u16, Box<dyn Fn() -> Command>); 3] = [
-        ("QEMU", args.runs, Box::new(|| qemu(&guest.kernel, &initrd, args.cpus))),
-        ("jib", args.runs, Box::new(|| jib(&[], &guest.kernel, &initrd, args.cpus))),
-        ("interpreter", args.interp_runs, Box::new(|| jib(&["--engine", "interp"], &guest.kernel, &initrd, args.cpus))),
-    ];
+    let start = |options: &[&str]| jib(options, &guest.kernel, &initrd, args.cpus);
+    let command = |engine| match engine {
+        Engine::Qemu => qemu(&guest.kernel, &initrd, args.cpus),
+        Engine::Jit => start(&[]),
+        Engine::Interp => start(&["--engine", "interp"]),
+    };
     let mut runs: [Vec<Run>; 3] = Default::default();
-    for round in 0..args.runs.max(args.interp_runs) {
-        for ((name, count, command), runs) in engines.iter().zip(&mut runs) {
-            if round < *count {
-                runs.push(once(&mut command()).with_context(|| format!("run {} of {name}", round + 1))?);
+    for round in 1..=args.runs.max(args.interp_runs) {
+        for engine in Engine::ALL {
+            let most = if engine == Engine::Interp { args.interp_runs } else { args.runs };
+            if round <= most {
+                let run = once(&mut command(engine)).with_context(|| format!("run {round} of {engine:?}"))?;
+                runs[engine as usize].push(run);
             }
         }
     }

@@ -138,50 +138,16 @@ struct Prepared {
 fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) -> Result<Prepared, Error> {
     // What can be wrong is looked at before anything is fetched.
     let named = options.kernel.as_deref().map(named).transpose()?;
-    let (named, system) = match named {
-        Some(Named::Disk(spec, system)) => (None, Some((spec, system))),
-        Some(Named::Kernel(bytes)) => (Some(bytes), None),
-        None => (None, None),
-    };
-    let (disk, system) = system.unzip();
-    excluded(options, system.as_ref(), named.is_some())?;
-    let config = config(options, disk.as_ref())?;
-    let own_initrd = options.initrd.as_deref().map(read).transpose()?;
-    let dtb = options.dtb.as_deref().map(read).transpose()?;
-    let device = system.as_ref().map(System::device).unwrap_or_default();
-    let on_disk = system.and_then(|system| system.kernel).filter(|_| options.package.is_none());
-    let fetches = named.is_none() && on_disk.is_none();
-    let fetched =
-        if fetches || !options.command.is_empty() { Some(fetch::guest(&package(options), tell)?) } else { None };
-    let token = format!("{:016x}", crate::host::entropy().unwrap_or_default());
-    let ours = fetched.as_ref().filter(|_| own_initrd.is_none() && dtb.is_none());
-    let initrd = ours.map(|guest: &Guest| {
-        let (command, shares) = (&*options.command, options.shares.len());
-        let settings = Settings { token: &token, command, shares, root: &device, terminals };
-        guest::initramfs(guest, fetches, &settings)
-    });
-    let mut words = Vec::new();
-    let (name, kernel, initrd) = match (&options.kernel, named, on_disk, &fetched) {
-        (Some(path), Some(bytes), ..) => (path.display().to_string(), bytes, initrd),
-        (Some(path), None, Some(own), _) => {
-            words.push(format!("root=/dev/{device}"));
-            (format!("{}:{}", path.display(), own.path), own.kernel, own.initrd)
-        }
-        (.., Some(guest)) => (guest.kernel.display().to_string(), read(&guest.kernel)?, initrd),
-        _ => return Err(Error::Usage("which kernel?".to_string())),
-    };
-    let arguments = arguments(options, &words);
+    excluded(options, named.as_ref())?;
+    let config = config(options, named.as_ref())?;
+    let (payload, token) = payload(options, named, terminals, tell)?;
     if options.verbose {
-        tell(&format!("kernel {name}, command line: {arguments}"));
+        tell(&format!("kernel {}, command line: {}", payload.name, payload.arguments));
     }
-    // A system that takes over says nothing to us.
-    let token = (ours.is_some() && device.is_empty()).then_some(token);
-    let payload = Payload { name, kernel, initrd: own_initrd.or(initrd), dtb, arguments };
-    let command = !options.command.is_empty();
     let plan = Plan {
         payload,
         token,
-        command,
+        command: !options.command.is_empty(),
         timeout: options.timeout,
         verbose: options.verbose,
         engine: options.engine.clone(),
@@ -190,6 +156,51 @@ fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) 
         trace: options.trace.clone(),
     };
     Ok(Prepared { config, plan })
+}
+
+/// What goes into memory, with what is fetched for it; and the mark of the guest's lines, if it is ours.
+fn payload(
+    options: &Options,
+    named: Option<Named>,
+    terminals: Terminals,
+    tell: &mut dyn FnMut(&str),
+) -> Result<(Payload, Option<String>), Error> {
+    let own_initrd = options.initrd.as_deref().map(read).transpose()?;
+    let dtb = options.dtb.as_deref().map(read).transpose()?;
+    let path = options.kernel.as_deref().map_or(String::new(), |path| path.display().to_string());
+    let (mut device, mut words) = (String::new(), Vec::new());
+    // A kernel that is there, and the initrd that it comes with.
+    let there = match named {
+        Some(Named::Kernel(bytes)) => Some((path, bytes, None)),
+        Some(Named::Disk(_, system)) => {
+            device = system.device();
+            let own = system.kernel.filter(|_| options.package.is_none());
+            own.map(|own| {
+                words.push(format!("root=/dev/{device}"));
+                (format!("{path}:{}", own.path), own.kernel, own.initrd)
+            })
+        }
+        None => None,
+    };
+    let fetches = there.is_none();
+    let needed = fetches || !options.command.is_empty();
+    let fetched = if needed { Some(fetch::guest(&package(options), tell)?) } else { None };
+    let token = format!("{:016x}", crate::host::entropy().unwrap_or_default());
+    let ours = fetched.as_ref().filter(|_| own_initrd.is_none() && dtb.is_none());
+    let initrd = ours.map(|guest: &Guest| {
+        let (command, shares) = (&*options.command, options.shares.len());
+        let settings = Settings { token: &token, command, shares, root: &device, terminals };
+        guest::initramfs(guest, fetches, &settings)
+    });
+    // A system that takes over says nothing to us.
+    let token = (ours.is_some() && device.is_empty()).then_some(token);
+    let (name, kernel, with_it) = match (there, fetched) {
+        (Some(there), _) => there,
+        (None, Some(guest)) => (guest.kernel.display().to_string(), read(&guest.kernel)?, None),
+        (None, None) => return Err(Error::Usage("which kernel?".to_string())),
+    };
+    let arguments = arguments(options, &words);
+    Ok((Payload { name, kernel, initrd: own_initrd.or(initrd).or(with_it), dtb, arguments }, token))
 }
 
 /// What the user named to be booted.
@@ -214,15 +225,15 @@ fn named(path: &Path) -> Result<Named, Error> {
 }
 
 /// What excludes each other, depending on what was named.
-fn excluded(options: &Options, system: Option<&System>, kernel: bool) -> Result<(), Error> {
+fn excluded(options: &Options, named: Option<&Named>) -> Result<(), Error> {
     let usage = |text: &str| Err(Error::Usage(text.to_string()));
-    if system.is_some() && !options.command.is_empty() {
-        return usage("a command runs in jib's own initramfs: attach the disk with --disk");
+    match named {
+        Some(Named::Disk(..)) if !options.command.is_empty() => {
+            usage("a command runs in jib's own initramfs: attach the disk with --disk")
+        }
+        Some(Named::Kernel(_)) if options.package.is_some() => usage("there can be one kernel: a file or a package"),
+        _ => Ok(()),
     }
-    if kernel && options.package.is_some() {
-        return usage("there can be one kernel: a file or a package");
-    }
-    Ok(())
 }
 
 /// The kernel to fetch: shared folders need 9p, which the kernel for virtual machines does not have.
@@ -245,7 +256,11 @@ fn arguments(options: &Options, more: &[String]) -> String {
 }
 
 /// The board that the options describe, with the disk that is booted as the first one; its consoles are still to come.
-fn config(options: &Options, booted: Option<&DiskSpec>) -> Result<Config, Error> {
+fn config(options: &Options, named: Option<&Named>) -> Result<Config, Error> {
+    let booted = named.and_then(|named| match named {
+        Named::Disk(spec, _) => Some(spec),
+        Named::Kernel(_) => None,
+    });
     let disks = booted.into_iter().chain(&options.disks).zip(0..);
     let shares = options.shares.iter().zip(0..).map(|(path, n): (_, usize)| (path.clone(), format!("share{n}")));
     let forwards = options.forwards.iter().map(|forward| (forward.host, forward.guest)).collect();
@@ -294,7 +309,10 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_said() {
         let command = Options { command: vec!["ls".into()], ..Options::default() };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let kernel = Some(file.path().to_path_buf());
         let cases = [
+            Options { kernel, package: Some(Package::cloud()), ..Options::default() },
             Options { initrd: Some("x".into()), ..command.clone() },
             Options { dtb: Some("x".into()), ..command },
             Options { dtb: Some("x".into()), append: Some("x".to_string()), ..Options::default() },
