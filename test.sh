@@ -4,7 +4,7 @@
 # themselves, through apt-get, npm and pip, and cached under ~/.cache/jib-tests.
 #
 # ./test.sh --heavy [NAME...] runs the second tier instead: a whole Debian arm64 userland, made from packages and
-# put to use (tests/heavy.rs). It takes hours.
+# put to use (tests/heavy.rs), and whole guests (tests/heavy_guests.rs). It takes hours.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -40,7 +40,7 @@ step() {
 }
 if [ "${1-}" = --heavy ]; then
   shift
-  step cargo test --release --locked --test heavy -- --ignored --nocapture "$@"
+  step cargo test --release --locked --test heavy --test heavy_guests -- --ignored --nocapture "$@"
   exit
 fi
 # One profile for everything: the code generator is compiled once.

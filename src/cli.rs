@@ -13,6 +13,7 @@ use jib_debug::address::Address;
 use jib_debug::log::Categories;
 use jib_linux_user::BinfmtStart;
 use jib_machine::devices::gic::Version;
+use jib_machine::launch::fetch::Package;
 use jib_machine::launch::options::{DiskSpec, Options, PortForward, parse_memory};
 
 use crate::cmd::binfmt;
@@ -73,7 +74,10 @@ const BOOT_EXAMPLES: &str = "\
 Examples:
   jib boot                                        Debian's kernel (fetched once) and a shell
   jib boot -- uname -a                            run a command in the guest; its status is jib's
-  jib boot -j 2 -m 2G --disk root.img,rw --append root=/dev/vda Image --initrd initrd.img
+  jib boot --debian arm.img,rw                    make a disk with Debian (once), and boot it: login root
+  jib boot -j 2 -m 2G arm.img,rw                  boot a disk by its own kernel, or by Debian's; keep its changes
+  jib boot --package linux-image-arm64/trixie     another kernel of Debian's
+  jib boot --disk root.img,rw --append root=/dev/vda Image --initrd initrd.img
   jib boot --gdb --append nokaslr                 wait for `gdb-multiarch -ex 'target remote :1234' vmlinux`
   jib boot --log irq,psci --log-file log          what the machine does, by category
   jib boot -p 2222:22 --share .                   reach the guest's port 22, share this folder
@@ -441,8 +445,22 @@ pub(crate) struct TranslateArgs {
 /// `jib boot`
 #[derive(Args)]
 pub(crate) struct BootArgs {
-    /// A kernel (Image, ELF, EFI zboot; also compressed); Debian's, fetched once, if absent
+    /// A kernel (Image, ELF, EFI zboot; also compressed), or a raw disk image with a system on ext4, whose changes
+    /// vanish unless `,rw` is added; Debian's kernel, fetched once, if absent
+    #[arg(value_name = "KERNEL|DISK")]
     pub(crate) kernel: Option<PathBuf>,
+    /// Make DISK first, of Debian's packages: the host's release, or the one named. Root logs in without a password
+    #[arg(long, value_name = "RELEASE", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "kernel", conflicts_with = "command")]
+    pub(crate) debian: Option<String>,
+    /// With --debian: more packages
+    #[arg(long, value_name = "PACKAGE,...", value_delimiter = ',', requires = "debian")]
+    pub(crate) include: Vec<String>,
+    /// With --debian: the disk's size; what is not used takes no space
+    #[arg(long, value_name = "SIZE", default_value = "8G", value_parser = parse_memory, requires = "debian")]
+    pub(crate) size: u64,
+    /// Fetch this package of Debian's with a kernel, instead of linux-image-cloud-arm64
+    #[arg(long, value_name = "NAME[/RELEASE]")]
+    pub(crate) package: Option<Package>,
     /// An initrd for the kernel
     #[arg(long, value_name = "FILE")]
     pub(crate) initrd: Option<PathBuf>,
@@ -517,6 +535,7 @@ impl BootArgs {
     pub(crate) fn options(&self) -> Options {
         Options {
             kernel: self.kernel.clone(),
+            package: self.package.clone(),
             initrd: self.initrd.clone(),
             append: self.append.clone(),
             bios: self.bios.clone(),
@@ -704,7 +723,22 @@ mod tests {
         assert_eq!(o.engine.engine, jib_backend::EngineKind::Interp);
         assert_eq!((o.kernel, o.command), (Some("Image".into()), vec!["ls".into(), "-l".into()]));
         assert_eq!((o.forwards[0].guest, o.disks[0].path.clone()), (22, "a".into()));
-        for wrong in ["jib boot --gic 4", "jib boot -m x", "jib boot -p 22", "jib boot a b"] {
+        let line = "jib boot --debian=trixie --include=a,b --package c/d disk,rw";
+        let Ok(Command::Boot(boot)) = parse(line.split(' ').map(OsString::from)) else { panic!("no boot") };
+        assert_eq!((boot.debian.as_deref(), boot.include.len(), boot.size), (Some("trixie"), 2, 8 << 30));
+        assert_eq!(boot.options().package.map(|p| p.release).as_deref(), Some("d"));
+        let wrong = [
+            "jib boot --gic 4",
+            "jib boot -m x",
+            "jib boot -p 22",
+            "jib boot a b",
+            "jib boot --debian",
+            "jib boot --include x disk",
+            "jib boot --size 4G disk",
+            "jib boot --package -x",
+            "jib boot --debian disk -- ls",
+        ];
+        for wrong in wrong {
             assert!(parse(wrong.split(' ').map(OsString::from)).is_err(), "{wrong}");
         }
     }

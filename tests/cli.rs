@@ -269,3 +269,21 @@ fn a_reader_may_leave() {
     let status = exe().arg("/nonexistent").stderr(writer).status().expect("it starts");
     assert_eq!(status.code(), Some(127));
 }
+
+#[test]
+fn disks_that_cannot_be_made_or_booted() {
+    let dir = Scratch::new("cli");
+    let disk = dir.path().join("disk");
+    // A file system's magic, and nothing else of one.
+    let mut bytes = vec![0; 4096];
+    bytes[0x438..0x43a].copy_from_slice(&[0x53, 0xef]);
+    fs::write(&disk, bytes).expect("cannot write");
+    let rw = format!("{},rw", disk.display());
+    refused("made twice", &run(exe().args(["boot", "--debian", &rw])), 1, "disk: is there already");
+    refused("damaged", &run(exe().args(["boot", &rw])), 1, "disk: ");
+    fs::write(&disk, "text").expect("cannot write");
+    refused("neither", &run(exe().args(["boot"]).arg(&disk)), 1, "neither an arm64 Image nor");
+    let nowhere = dir.path().join("none/disk");
+    refused("no folder", &run(exe().args(["boot", "--debian"]).arg(&nowhere)), 1, "cannot make");
+    refused("none", &run(exe().args(["boot"]).arg(&nowhere)), 1, "No such file");
+}

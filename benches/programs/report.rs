@@ -1,8 +1,6 @@
 //! The table, its means, and the same as JSON.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::catalog::Class;
@@ -33,31 +31,6 @@ pub(crate) struct Startup {
     pub(crate) interp: Cost,
     pub(crate) qemu: Cost,
     pub(crate) native: Cost,
-}
-
-/// The machine and what else the figures depend on.
-pub(crate) fn machine() -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let cpuinfo = read("/proc/cpuinfo");
-    let model = cpuinfo
-        .lines()
-        .find_map(|l| l.strip_prefix("model name"))
-        .map_or("unknown", |m| m.trim_matches([' ', '\t', ':']));
-    let cpus = cpuinfo.lines().filter(|l| l.starts_with("processor")).count();
-    let load = read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned();
-    format!(
-        "{model}, {cpus} CPUs, load {load}; Linux {}; {}; {}; {}",
-        read("/proc/sys/kernel/osrelease").trim(),
-        version("qemu-aarch64"),
-        version("aarch64-linux-gnu-gcc"),
-        version("gcc"),
-    )
-}
-
-/// The first line of `program --version`.
-fn version(program: &str) -> String {
-    let out = Command::new(program).arg("--version").output().map(|o| o.stdout).unwrap_or_default();
-    String::from_utf8_lossy(&out).lines().next().unwrap_or(program).to_owned()
 }
 
 fn seconds(d: Duration) -> String {

@@ -1,36 +1,22 @@
 //! Boots Debian's arm64 kernel (fetched by apt-get into the cache) to userspace and works there.
 
-use std::io::Cursor;
+mod common;
+
 use std::time::Duration;
 
 use jib_backend::EngineKind;
-use jib_machine::host::Capture;
-use jib_machine::launch::io::{Streams, Terminals};
+use jib_machine::devices::gic::Version;
+use jib_machine::launch::End;
 use jib_machine::launch::options::Options;
-use jib_machine::launch::{self, End, Report};
 use jib_machine::machine::Engine;
+
+use common::{Done, boot};
 
 /// SHA-256 of 1 MiB of zeroes.
 const SHA256: &str = "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58";
 /// What every boot does.
 const SCRIPT: &str = "uname -sm; nproc; head -c 1048576 /dev/zero | sha256sum; \
     i=0; while [ $i -lt 40 ]; do /bin/busybox true || echo bad; i=$((i+1)); done; echo forks $i";
-
-/// Runs a boot; gives its end, standard output and standard error.
-fn boot(options: Options, input: &str) -> (Report, String, String) {
-    let (output, errors) = (Capture::default(), Capture::default());
-    let streams = Streams {
-        input: Box::new(Cursor::new(input.as_bytes().to_vec())),
-        output: Box::new(output.clone()),
-        errors: Box::new(errors.clone()),
-        terminals: Terminals::default(),
-    };
-    // Generous: hosts may be busy.
-    let options = Options { timeout: Some(Duration::from_secs(600)), ..options };
-    let report = launch::run(&options, streams, &mut |line| eprintln!("{line}")).expect("the machine runs");
-    let text = |c: Capture| String::from_utf8_lossy(&c.take()).into_owned();
-    (report, text(output), text(errors))
-}
 
 fn check(output: &str, cpus: u32) {
     for expected in ["Linux aarch64", &cpus.to_string(), &format!("{SHA256}  -"), "forks 40"] {
@@ -42,7 +28,7 @@ fn check(output: &str, cpus: u32) {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "slow without --release")]
 fn one_cpu_to_a_shell_and_power_off() {
-    let (report, output, _) = boot(Options::default(), &format!("{SCRIPT}\npoweroff\n"));
+    let Done { report, output, .. } = boot(Options::default(), &[("", &format!("{SCRIPT}\npoweroff\n"))]);
     check(&output, 1);
     assert_eq!(report.end, End::PowerOff, "{output}");
 }
@@ -51,7 +37,8 @@ fn one_cpu_to_a_shell_and_power_off() {
 #[cfg_attr(debug_assertions, ignore = "slow without --release")]
 fn one_cpu_by_the_interpreter_alone() {
     let engine = Engine { engine: EngineKind::Interp, ..Engine::default() };
-    let (report, output, _) = boot(Options { engine, ..Options::default() }, &format!("{SCRIPT}\npoweroff\n"));
+    let typed = format!("{SCRIPT}\npoweroff\n");
+    let Done { report, output, .. } = boot(Options { engine, ..Options::default() }, &[("", &typed)]);
     check(&output, 1);
     assert_eq!(report.end, End::PowerOff, "{output}");
     assert_eq!(report.stats.regions, 0);
@@ -75,7 +62,7 @@ const WORK: &str = "cd /tmp; head -c 33554432 /dev/zero | sha256sum; seq 1 10000
 #[cfg_attr(debug_assertions, ignore = "slow without --release")]
 fn work_gives_the_results_of_other_implementations() {
     let command = ["sh".into(), "-c".into(), WORK.into()];
-    let (report, output, _) = boot(Options { cpus: 2, command: command.into(), ..Options::default() }, "");
+    let Done { report, output, .. } = boot(Options { cpus: 2, command: command.into(), ..Options::default() }, &[]);
     assert_eq!(output.lines().collect::<Vec<_>>(), RESULTS);
     assert_eq!(report.end, End::Status(0));
     assert!(report.stats.regions > 0);
@@ -86,9 +73,30 @@ fn work_gives_the_results_of_other_implementations() {
 fn two_cpus_run_a_command() {
     let command = ["sh".into(), "-c".into(), format!("{SCRIPT}; echo careful >&2; cat; exit 7").into()];
     let options = Options { cpus: 2, command: command.into(), ..Options::default() };
-    let (report, output, errors) = boot(options, "typed\x04\x03\x7f\n");
+    let Done { report, output, errors } = boot(options, &[("", "typed\x04\x03\x7f\n")]);
     check(&output, 2);
     assert!(output.ends_with("forks 40\ntyped\x04\x03\x7f\n") && !output.contains('\r'), "{output:?}");
     assert_eq!(errors, "careful\n");
     assert_eq!(report.end, End::Status(7), "{output}");
+}
+
+/// Input follows the prompts: what a kernel that restarts has read is lost.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn restarts_and_panics_with_the_older_interrupt_controller() {
+    let options = Options { gic: Version::V2, append: Some("marker=7".to_string()), ..Options::default() };
+    let first = format!("{SCRIPT}; grep -o marker=7 /proc/cmdline; grep -c GICv3 /proc/interrupts; reboot\n");
+    let panic = "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger\n";
+    let Done { report, output, .. } = boot(options, &[("/root # ", &first), ("/root # ", panic)]);
+    check(&output, 1);
+    let lines = |text: &str| output.lines().filter(|line| line.trim_end() == text).count();
+    assert_eq!((report.end, report.restarts, lines("marker=7")), (End::Panic, 1, 1), "{output}");
+    assert!(output.matches("Linux version").count() == 2 && lines("0") == 1, "{output}");
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn a_guest_that_waits_for_ever_is_stopped() {
+    let done = boot(Options { timeout: Some(Duration::from_millis(1500)), ..Options::default() }, &[]);
+    assert_eq!(done.report.end, End::TimedOut, "{}", done.output);
 }

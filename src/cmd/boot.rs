@@ -4,14 +4,20 @@ use std::process::ExitCode;
 
 use jib_backend::Stats;
 use jib_debug::log::Log;
-use jib_machine::launch::options::Options;
+use jib_machine::launch::options::{DiskSpec, Options};
 
-use super::debugger;
+use super::{debugger, disk};
 use crate::cli::BootArgs;
 use crate::report;
 
 /// Boots the system; how it ended is our exit code.
 pub(crate) fn main(args: &BootArgs) -> ExitCode {
+    if let (Some(release), Some(named)) = (&args.debian, &args.kernel) {
+        let disk = DiskSpec::from(named.as_path()).path;
+        if let Err(why) = disk::make(&disk, release, &args.include, args.size) {
+            return report::fail(1, format_args!("{}: {why}", disk.display()));
+        }
+    }
     let options = match options(args) {
         Ok(options) => options,
         Err(e) => return report::fail(1, e),

@@ -64,7 +64,7 @@ pub(crate) fn make(folder: &Path, release: &str, more: &[String]) -> Result<(), 
     arrange(&apt, &files, &folder).map_err(io)?;
     fs::remove_dir_all(&state).map_err(io)?;
     tell("installing them inside (minutes) ...");
-    second_stage(&folder, more)
+    inside(&folder, &[], SECOND_STAGE, more)
 }
 
 /// `dpkg-deb | tar`: owners are left to the second stage, links among the folders are followed.
@@ -96,11 +96,12 @@ fn arrange(apt: &Apt, files: &[PathBuf], folder: &Path) -> io::Result<()> {
     fs::write(folder.join("etc/hosts"), "127.0.0.1 localhost jib\n::1 localhost\n")
 }
 
-/// Runs [`SECOND_STAGE`] inside, by a jib of its own; its talk is kept for the case of failure.
-fn second_stage(folder: &Path, more: &[String]) -> Result<(), String> {
+/// Runs a script of `sh`'s inside, by a jib of its own; its talk is kept for the case of failure.
+pub(crate) fn inside(folder: &Path, options: &[&str], script: &str, arguments: &[String]) -> Result<(), String> {
     let exe = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut command = Command::new(exe);
-    command.args(["shell", "--bare"]).arg(folder).args(["--", "/bin/sh", "-c", SECOND_STAGE, "sh"]).args(more);
+    command.args(["shell", "--bare"]).args(options).arg(folder);
+    command.args(["--", "/bin/sh", "-c", script, "sh"]).args(arguments);
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(|e| e.to_string())?;
     if output.status.success() {
         return Ok(());
@@ -108,5 +109,5 @@ fn second_stage(folder: &Path, more: &[String]) -> Result<(), String> {
     let text = String::from_utf8_lossy(&output.stdout);
     let lines: Vec<&str> = text.lines().collect();
     let last = lines[lines.len().saturating_sub(20)..].join("\n  ");
-    Err(format!("the second stage failed; it said at last:\n  {last}"))
+    Err(format!("a script inside failed; it said at last:\n  {last}"))
 }

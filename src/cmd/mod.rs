@@ -5,6 +5,7 @@ pub(crate) mod boot;
 pub(crate) mod cache;
 pub(crate) mod debian;
 pub(crate) mod debugger;
+mod disk;
 pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod program;

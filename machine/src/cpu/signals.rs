@@ -113,9 +113,10 @@ impl Signals {
         self.kicker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Switches the CPU off after its thread ended, and takes back a [`Signals::quit`] and a start that came too late.
+    /// The state at power-on: off, nothing asked for. No thread may run the CPU. Interrupt inputs are their sources'.
     pub fn rearm(&self) {
         *self.lock() = Inner::default();
+        self.event.store(false, Ordering::Release);
         self.quit.store(false, Ordering::Release);
     }
 
@@ -203,15 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_that_ran_when_the_machine_stopped_can_be_started_again() {
+    fn a_cpu_whose_machine_stopped_can_be_started_again() {
         let s = Signals::default();
         let start = Start { entry: 0x4000_0000, context: 7, mpidr: 1 };
-        assert!(s.start(start));
-        assert!(matches!(s.wait_for_start(), Command::Start(_)));
+        assert!(s.start(start) && matches!(s.wait_for_start(), Command::Start(_)));
+        // Its thread ends here, as the machine stops.
         s.quit();
         s.rearm();
-        assert_eq!(s.power(), Power::Off);
-        assert!(s.start(start) && matches!(s.wait_for_start(), Command::Start(_)));
+        assert!(s.power() == Power::Off && s.start(start) && matches!(s.wait_for_start(), Command::Start(_)));
     }
 
     #[test]

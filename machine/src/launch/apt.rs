@@ -13,12 +13,8 @@ pub struct Apt {
 }
 
 impl Apt {
-    /// Prepares `dir` with the sources found in `etc` (`/etc/apt`). Fails if a file cannot be read or written.
-    pub fn new(dir: &Path, etc: &Path) -> io::Result<Apt> {
-        Apt::of_release(dir, etc, "")
-    }
-
-    /// The same for another release than the host's, if `release` is not empty.
+    /// Prepares `dir` with the sources found in `etc` (`/etc/apt`), for another release than the host's if `release`
+    /// is not empty. Fails if a file cannot be read or written.
     pub fn of_release(dir: &Path, etc: &Path, release: &str) -> io::Result<Apt> {
         for sub in ["lists/partial", "archives/partial", "sources"] {
             fs::create_dir_all(dir.join(sub))?;
@@ -62,10 +58,12 @@ impl Apt {
         })
     }
 
-    /// The package that the metapackage `meta` stands for: its first dependency with that prefix.
-    pub fn resolve(&self, meta: &str, prefix: &str) -> Result<String, String> {
-        let text = run(self.command("apt-cache").args(["show", "--no-all-versions", meta])).map_err(Failure::text)?;
-        dependency(&text, prefix).ok_or_else(|| format!("no package {prefix}* behind {meta}"))
+    /// The package that a metapackage stands for, its first dependency with that prefix; or `package` itself if it
+    /// has none.
+    pub fn resolve(&self, package: &str, prefix: &str) -> Result<String, String> {
+        let text =
+            run(self.command("apt-cache").args(["show", "--no-all-versions", package])).map_err(Failure::text)?;
+        Ok(dependency(&text, prefix).unwrap_or_else(|| package.to_string()))
     }
 
     /// The folder with the lists of sources, as they may be put into a system's `/etc/apt/sources.list.d`.

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use super::apt::Apt;
 use super::modules::{self, Module};
@@ -27,21 +28,49 @@ const WANTED: [&str; 9] = [
     "9pnet_virtio",
 ];
 
-/// Debian's kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flavour {
-    /// For virtual machines: small.
-    Cloud,
-    /// With every driver and file system.
-    Standard,
+/// A package of Debian's with a kernel, as apt writes it: `NAME` or `NAME/RELEASE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// The package, or a metapackage that depends on it.
+    pub name: String,
+    /// The release; the host's if empty.
+    pub release: String,
 }
 
-impl Flavour {
-    fn metapackage(self) -> &'static str {
-        match self {
-            Flavour::Cloud => "linux-image-cloud-arm64",
-            Flavour::Standard => "linux-image-arm64",
+impl Package {
+    /// For virtual machines: small.
+    pub fn cloud() -> Package {
+        Package { name: "linux-image-cloud-arm64".to_string(), release: String::new() }
+    }
+
+    /// With every driver and file system.
+    pub fn standard() -> Package {
+        Package { name: "linux-image-arm64".to_string(), release: String::new() }
+    }
+
+    /// What its folder in the cache is called.
+    fn folder(&self) -> String {
+        match self.release.is_empty() {
+            true => self.name.clone(),
+            false => format!("{}_{}", self.name, self.release),
         }
+    }
+}
+
+impl FromStr for Package {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, release) = text.split_once('/').unwrap_or((text, ""));
+        // As Debian allows them (policy manual, 5.6.1): nothing that apt could take for an option or a path.
+        let good = |word: &str| {
+            word.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+                && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c))
+        };
+        if !good(name) || text.contains('/') && !good(release) {
+            return Err("needs the form PACKAGE or PACKAGE/RELEASE".to_string());
+        }
+        Ok(Package { name: name.to_string(), release: release.to_string() })
     }
 }
 
@@ -64,11 +93,11 @@ pub fn cache_dir() -> Option<PathBuf> {
 }
 
 /// The default guest from the cache, fetched if it is not there. `tell` hears of progress.
-pub fn guest(flavour: Flavour, tell: &mut dyn FnMut(&str)) -> Result<Guest, String> {
+pub fn guest(package: &Package, tell: &mut dyn FnMut(&str)) -> Result<Guest, String> {
     let cache = cache_dir().ok_or_else(|| format!("no home folder to keep a fetched kernel in: {INSTEAD}"))?;
-    let dir = cache.join(flavour.metapackage());
+    let dir = cache.join(package.folder());
     if !dir.is_dir() {
-        fetch(flavour, &cache, &dir, tell)?;
+        fetch(package, &cache, &dir, tell)?;
     }
     open(&dir).map_err(|e| format!("{}: {e} (remove the folder to fetch it again)", dir.display()))
 }
@@ -91,7 +120,7 @@ fn open(dir: &Path) -> io::Result<Guest> {
     })
 }
 
-fn fetch(flavour: Flavour, cache: &Path, dir: &Path, tell: &mut dyn FnMut(&str)) -> Result<(), String> {
+fn fetch(package: &Package, cache: &Path, dir: &Path, tell: &mut dyn FnMut(&str)) -> Result<(), String> {
     let io = |e: io::Error| format!("{}: {e}", cache.display());
     fs::create_dir_all(cache).map_err(io)?;
     // One at a time: whoever waited here finds the work done.
@@ -102,7 +131,7 @@ fn fetch(flavour: Flavour, cache: &Path, dir: &Path, tell: &mut dyn FnMut(&str))
     }
     clean(cache).map_err(io)?;
     let partial = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(cache).map_err(io)?;
-    let made = make(flavour, partial.path(), tell).map_err(|why| format!("cannot fetch a kernel: {why}; {INSTEAD}"))?;
+    let made = make(package, partial.path(), tell).map_err(|why| format!("cannot fetch a kernel: {why}; {INSTEAD}"))?;
     fs::rename(&made, dir).map_err(io)
 }
 
@@ -118,11 +147,11 @@ fn clean(cache: &Path) -> io::Result<()> {
 }
 
 /// Fetches and arranges everything below `work`; gives the finished folder.
-fn make(flavour: Flavour, work: &Path, tell: &mut dyn FnMut(&str)) -> Result<PathBuf, String> {
-    let apt = Apt::new(&work.join("apt"), Path::new("/etc/apt")).map_err(|e| e.to_string())?;
+fn make(package: &Package, work: &Path, tell: &mut dyn FnMut(&str)) -> Result<PathBuf, String> {
+    let apt = Apt::of_release(&work.join("apt"), Path::new("/etc/apt"), &package.release).map_err(|e| e.to_string())?;
     tell("fetching Debian's package lists for arm64 (once) ...");
     apt.update()?;
-    let kernel = apt.resolve(flavour.metapackage(), "linux-image-")?;
+    let kernel = apt.resolve(&package.name, "linux-image-")?;
     let root = work.join("root");
     for package in [kernel.as_str(), "busybox-static"] {
         tell(&format!("fetching {package} ..."));
@@ -187,6 +216,16 @@ mod tests {
             assert!(arrange(&dir.path().join("root"), &dir.path().join("guest")).is_err(), "{missing}");
         }
         assert!(open(Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn names_of_packages() {
+        let folder = |text: &str| text.parse::<Package>().map(|p| p.folder());
+        assert_eq!(folder("linux-image-arm64"), Ok(Package::standard().name));
+        assert_eq!(folder("linux-image-6.1.0+x/trixie").as_deref(), Ok("linux-image-6.1.0+x_trixie"));
+        for wrong in ["", "-x", "a/", "a/b/c", "/x", "a/..", "A", "a b", "a/-b"] {
+            assert!(folder(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(super) struct Settings<'a> {
     pub(super) command: &'a [OsString],
     /// Number of shared folders.
     pub(super) shares: usize,
+    /// The device whose system takes over, below `/dev`; empty if none does.
+    pub(super) root: &'a str,
     pub(super) terminals: Terminals,
 }
 
@@ -60,6 +62,7 @@ fn text(settings: &Settings<'_>) -> Vec<u8> {
         ("TOKEN", settings.token.to_string()),
         ("COMMAND", flag(!settings.command.is_empty()).to_string()),
         ("SHARES", settings.shares.to_string()),
+        ("ROOT", settings.root.to_string()),
         ("INPUT_TTY", flag(t.input).to_string()),
         ("OUTPUT_TTY", flag(t.output).to_string()),
         ("ERROR_TTY", flag(t.errors).to_string()),
@@ -114,14 +117,14 @@ mod tests {
             busybox: b"BUSYBOX".to_vec(),
             modules: vec![Module { name: "virtio".to_string(), content: b"MODULE".to_vec() }],
         };
-        let settings = Settings { token: "secret", command, shares: 2, terminals: Terminals::default() };
+        let settings = Settings { token: "secret", command, shares: 2, root: "", terminals: Terminals::default() };
         String::from_utf8_lossy(&initramfs(&guest, modules, &settings)).into_owned()
     }
 
     #[test]
     fn a_shell_or_a_command() {
         let shell = sample(&[], true);
-        assert!(shell.contains("TOKEN='secret'\nCOMMAND=''\nSHARES='2'\n") && !shell.contains("exec '"));
+        assert!(shell.contains("TOKEN='secret'\nCOMMAND=''\nSHARES='2'\nROOT=''\n") && !shell.contains("exec '"));
         assert!(shell.contains("lib/modules/00-virtio.ko") && shell.contains("BUSYBOX"));
         let command = sample(&["echo".into(), "it's".into()], false);
         assert!(command.contains("exec 'echo' 'it'\\''s'\n") && !command.contains("MODULE"));

@@ -17,6 +17,16 @@ exec 3>$serial
 # Tells the host something; it takes such lines out of the console's output.
 mark() { printf '\036jib:%s %s\n' "$TOKEN" "$*" >&3; }
 
+# Mounts the shared folders below /mnt of the root given.
+mount_shares() {
+    share=0
+    while [ $share -lt "$SHARES" ]; do
+        mkdir -p "$1/mnt/share$share"
+        mount -t 9p -o trans=virtio,version=9p2000.L share$share "$1/mnt/share$share"
+        share=$((share + 1))
+    done
+}
+
 . /etc/profile
 trap 'power poweroff' USR1 USR2
 trap 'power reboot' TERM
@@ -25,18 +35,30 @@ for module in /lib/modules/*.ko; do
     [ -f "$module" ] && insmod "$module"
 done
 
+if [ -n "$ROOT" ]; then
+    # The disk's own system goes on from here; it sets up the rest.
+    mkdir -p /root
+    if ! mount -o rw "/dev/$ROOT" /root 2>/dev/null; then
+        echo "jib: cannot mount /dev/$ROOT" >&3
+        power poweroff
+    fi
+    mount_shares /root
+    umount /tmp /dev/pts
+    for folder in dev proc sys; do
+        mkdir -p /root/$folder
+        mount --move /$folder /root/$folder
+    done
+    exec 3>&-
+    exec switch_root -c /dev/console /root /sbin/init
+fi
+
 hostname jib
 ip link set lo up
 if [ -e /sys/class/net/eth0 ]; then
     udhcpc -i eth0 -n -q -t 5 -T 1 -s /etc/jib/udhcpc >/dev/null 2>&1
 fi
 
-share=0
-while [ $share -lt "$SHARES" ]; do
-    mkdir -p /mnt/share$share
-    mount -t 9p -o trans=virtio,version=9p2000.L share$share /mnt/share$share
-    share=$((share + 1))
-done
+mount_shares ""
 
 main=$serial
 if [ -n "$COMMAND" ] && [ -c /dev/hvc0 ]; then

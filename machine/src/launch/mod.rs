@@ -1,9 +1,10 @@
 //! `jib boot`: a guest from what the user names, or the default one, run with the user's terminal.
 //!
-//! [`options`] is what can be said; [`fetch`] gets the default guest, [`guest`] makes its initramfs;
-//! [`session`] runs the machine, [`watch`] listens to it; [`terminal`] and [`io`] are the user's side.
+//! [`options`] is what can be said; [`fetch`] gets the default guest, [`guest`] makes its initramfs, [`disk`] finds the
+//! system on a disk; [`session`] runs the machine, [`watch`] listens to it; [`terminal`] and [`io`] are the user's side.
 
 pub mod apt;
+mod disk;
 pub mod fetch;
 mod guest;
 pub mod io;
@@ -26,7 +27,8 @@ use crate::devices::fw_cfg;
 use crate::host::disk::{Disk, Overlay, RawFile};
 use crate::host::{Capture, Stream};
 use crate::loader;
-use fetch::{Flavour, Guest};
+use disk::System;
+use fetch::{Guest, Package};
 use guest::Settings;
 use io::{Streams, Terminals};
 use options::{DiskMode, DiskSpec, Options};
@@ -129,6 +131,9 @@ fn check(options: &Options) -> Result<(), Error> {
     if options.bios.is_some() && !options.command.is_empty() {
         return usage("a command needs jib's own initramfs and kernel: leave --bios out");
     }
+    if options.bios.is_some() && options.package.is_some() {
+        return usage("firmware starts what is on the disks, or a kernel file: leave --package out");
+    }
     if options.bios.is_some() && options.kernel.is_none() && (options.initrd.is_some() || options.append.is_some()) {
         return usage("an initrd and a command line are a kernel's: name one");
     }
@@ -146,50 +151,37 @@ struct Prepared {
 
 fn prepare(options: &Options, terminals: Terminals, tell: &mut dyn FnMut(&str)) -> Result<Prepared, Error> {
     // What can be wrong is looked at before anything is fetched.
-    let mut config = config(options)?;
-    let named = options.kernel.as_deref().map(read).transpose()?;
-    let own_initrd = options.initrd.as_deref().map(read).transpose()?;
-    let dtb = options.dtb.as_deref().map(read).transpose()?;
+    let named = options.kernel.as_deref().map(named).transpose()?;
+    excluded(options, named.as_ref())?;
+    let mut config = config(options, named.as_ref())?;
     if let Some(bios) = &options.bios {
         config.firmware = Some(read(bios)?);
         config.flash = options.flash.as_ref().map(flash).transpose()?;
-        config.payload = named.map(|kernel| payload(options, kernel, own_initrd)).transpose()?;
+        if let Some(Named::Kernel(kernel)) = named {
+            config.payload = Some(firmware_payload(options, kernel)?);
+        }
+        let dtb = options.dtb.as_deref().map(read).transpose()?;
         let plan = plan(options, Payload { name: bios.display().to_string(), dtb, ..Payload::default() }, None);
         return Ok(Prepared { config, plan });
     }
-    let needed = named.is_none() || !options.command.is_empty();
-    let flavour = if options.shares.is_empty() { Flavour::Cloud } else { Flavour::Standard };
-    let fetched = if needed { Some(fetch::guest(flavour, tell)?) } else { None };
-    let token = format!("{:016x}", crate::host::entropy().unwrap_or_default());
-    let ours = fetched.as_ref().filter(|_| own_initrd.is_none() && dtb.is_none());
-    let initrd = ours.map(|guest: &Guest| {
-        let settings = Settings { token: &token, command: &options.command, shares: options.shares.len(), terminals };
-        guest::initramfs(guest, named.is_none(), &settings)
-    });
-    let (name, kernel) = match (&options.kernel, named, &fetched) {
-        (Some(path), Some(bytes), _) => (path.display().to_string(), bytes),
-        (_, _, Some(guest)) => (guest.kernel.display().to_string(), read(&guest.kernel)?),
-        _ => return Err(Error::Usage("which kernel?".to_string())),
-    };
-    let arguments = arguments(options);
+    let (payload, token) = payload(options, named, terminals, tell)?;
     if options.verbose {
-        tell(&format!("kernel {name}, command line: {arguments}"));
+        tell(&format!("kernel {}, command line: {}", payload.name, payload.arguments));
     }
-    let token = ours.is_some().then_some(token);
-    let payload = Payload { name, kernel: Some(kernel), initrd: own_initrd.or(initrd), dtb, arguments };
     Ok(Prepared { config, plan: plan(options, payload, token) })
 }
 
 /// What the firmware is to start.
-fn payload(options: &Options, kernel: Vec<u8>, initrd: Option<Vec<u8>>) -> Result<fw_cfg::Payload, Error> {
+fn firmware_payload(options: &Options, kernel: Vec<u8>) -> Result<fw_cfg::Payload, Error> {
+    let initrd = options.initrd.as_deref().map(read).transpose()?;
     let name = options.kernel.as_ref().map_or(String::new(), |path| path.display().to_string());
     let kernel = loader::for_firmware(&name, kernel).map_err(|e| Error::Failed(e.to_string()))?;
-    Ok(fw_cfg::Payload { kernel, initrd: initrd.unwrap_or_default(), arguments: arguments(options) })
+    Ok(fw_cfg::Payload { kernel, initrd: initrd.unwrap_or_default(), arguments: arguments(options, &[]) })
 }
 
 /// The second bank's content: whole blocks.
 fn flash(spec: &DiskSpec) -> Result<Box<dyn Disk>, Error> {
-    let content = disk(spec)?;
+    let content = open_disk(spec)?;
     let (len, block) = (content.len(), crate::devices::flash::BLOCK);
     if len == 0 || !len.is_multiple_of(block) {
         let name = spec.path.display();
@@ -212,21 +204,111 @@ fn plan(options: &Options, payload: Payload, token: Option<String>) -> Plan {
     }
 }
 
-/// The kernel's command line.
-fn arguments(options: &Options) -> String {
+/// What goes into memory, with what is fetched for it; and the mark of the guest's lines, if it is ours.
+fn payload(
+    options: &Options,
+    named: Option<Named>,
+    terminals: Terminals,
+    tell: &mut dyn FnMut(&str),
+) -> Result<(Payload, Option<String>), Error> {
+    let own_initrd = options.initrd.as_deref().map(read).transpose()?;
+    let dtb = options.dtb.as_deref().map(read).transpose()?;
+    let path = options.kernel.as_deref().map_or(String::new(), |path| path.display().to_string());
+    let (mut device, mut words) = (String::new(), Vec::new());
+    // A kernel that is there, and the initrd that it comes with.
+    let there = match named {
+        Some(Named::Kernel(bytes)) => Some((path, bytes, None)),
+        Some(Named::Disk(_, system)) => {
+            device = system.device();
+            let own = system.kernel.filter(|_| options.package.is_none());
+            own.map(|own| {
+                words.push(format!("root=/dev/{device}"));
+                (format!("{path}:{}", own.path), own.kernel, own.initrd)
+            })
+        }
+        None => None,
+    };
+    let fetches = there.is_none();
+    let needed = fetches || !options.command.is_empty();
+    let fetched = if needed { Some(fetch::guest(&package(options), tell)?) } else { None };
+    let token = format!("{:016x}", crate::host::entropy().unwrap_or_default());
+    let ours = fetched.as_ref().filter(|_| own_initrd.is_none() && dtb.is_none());
+    let initrd = ours.map(|guest: &Guest| {
+        let (command, shares) = (&*options.command, options.shares.len());
+        let settings = Settings { token: &token, command, shares, root: &device, terminals };
+        guest::initramfs(guest, fetches, &settings)
+    });
+    // A system that takes over says nothing to us.
+    let token = (ours.is_some() && device.is_empty()).then_some(token);
+    let (name, kernel, with_it) = match (there, fetched) {
+        (Some(there), _) => there,
+        (None, Some(guest)) => (guest.kernel.display().to_string(), read(&guest.kernel)?, None),
+        (None, None) => return Err(Error::Usage("which kernel?".to_string())),
+    };
+    let arguments = arguments(options, &words);
+    let initrd = own_initrd.or(initrd).or(with_it);
+    Ok((Payload { name, kernel: Some(kernel), initrd, dtb, arguments }, token))
+}
+
+/// What the user named to be booted.
+enum Named {
+    /// A kernel file.
+    Kernel(Vec<u8>),
+    /// A disk with a system on it.
+    Disk(DiskSpec, System),
+}
+
+/// Reads what was named. Of a disk's name the end may be `,ro` or `,rw`, unless that belongs to the name.
+fn named(path: &Path) -> Result<Named, Error> {
+    let failed = |path: &Path, e: &dyn std::fmt::Display| Error::Failed(format!("{}: {e}", path.display()));
+    let spec = DiskSpec::from(path);
+    match disk::is_disk(&spec.path).map_err(|e| failed(&spec.path, &e))? {
+        true => {
+            let system = disk::system(&spec.path).map_err(|e| failed(&spec.path, &e))?;
+            Ok(Named::Disk(spec, system))
+        }
+        false => Ok(Named::Kernel(read(path)?)),
+    }
+}
+
+/// What excludes each other, depending on what was named.
+fn excluded(options: &Options, named: Option<&Named>) -> Result<(), Error> {
+    let usage = |text: &str| Err(Error::Usage(text.to_string()));
+    match named {
+        Some(Named::Disk(..)) if !options.command.is_empty() => {
+            usage("a command runs in jib's own initramfs: attach the disk with --disk")
+        }
+        Some(Named::Kernel(_)) if options.package.is_some() => usage("there can be one kernel: a file or a package"),
+        _ => Ok(()),
+    }
+}
+
+/// The kernel to fetch: shared folders need 9p, which the kernel for virtual machines does not have.
+fn package(options: &Options) -> Package {
+    let default = || if options.shares.is_empty() { Package::cloud() } else { Package::standard() };
+    options.package.clone().unwrap_or_else(default)
+}
+
+/// The kernel's command line, with these words before the user's.
+fn arguments(options: &Options, more: &[String]) -> String {
     let mut words = vec!["console=ttyAMA0", "panic=-1"];
     match (options.verbose, options.command.is_empty()) {
         (true, _) => words.push("earlycon"),
         (false, false) => words.push("quiet loglevel=0"),
         (false, true) => {}
     }
+    words.extend(more.iter().map(String::as_str));
     words.extend(options.append.as_deref());
     words.join(" ")
 }
 
-/// The board that the options describe; its consoles are still to come.
-fn config(options: &Options) -> Result<Config, Error> {
-    let disks = options.disks.iter().zip(0..);
+/// The board that the options describe, with the disk that is booted as the first one; its consoles are still to come.
+fn config(options: &Options, named: Option<&Named>) -> Result<Config, Error> {
+    let booted = named.and_then(|named| match named {
+        Named::Disk(spec, _) => Some(spec),
+        Named::Kernel(_) => None,
+    });
+    let disks = booted.into_iter().chain(&options.disks).zip(0..);
     let shares = options.shares.iter().zip(0..).map(|(path, n): (_, usize)| (path.clone(), format!("share{n}")));
     let forwards = options.forwards.iter().map(|forward| (forward.host, forward.guest)).collect();
     Ok(Config {
@@ -235,7 +317,7 @@ fn config(options: &Options) -> Result<Config, Error> {
         gic: options.gic,
         semihosting: options.semihosting,
         disks: disks
-            .map(|(spec, n): (_, usize)| Ok((disk(spec)?, format!("disk{n}"))))
+            .map(|(spec, n): (_, usize)| Ok((open_disk(spec)?, format!("disk{n}"))))
             .collect::<Result<_, Error>>()?,
         net: options.net.then_some(forwards),
         shares: shares.collect(),
@@ -243,7 +325,7 @@ fn config(options: &Options) -> Result<Config, Error> {
     })
 }
 
-fn disk(spec: &DiskSpec) -> Result<Box<dyn Disk>, Error> {
+fn open_disk(spec: &DiskSpec) -> Result<Box<dyn Disk>, Error> {
     let open = || -> std::io::Result<Box<dyn Disk>> {
         let file = Box::new(RawFile::open(&spec.path, spec.mode != DiskMode::ReadWrite)?);
         match spec.mode {
@@ -275,7 +357,10 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_said() {
         let command = Options { command: vec!["ls".into()], ..Options::default() };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let kernel = Some(file.path().to_path_buf());
         let cases = [
+            Options { kernel, package: Some(Package::cloud()), ..Options::default() },
             Options { initrd: Some("x".into()), ..command.clone() },
             Options { dtb: Some("x".into()), ..command },
             Options { dtb: Some("x".into()), append: Some("x".to_string()), ..Options::default() },
@@ -324,11 +409,12 @@ mod tests {
     #[test]
     fn command_lines() {
         let mut options = Options { append: Some("a b".to_string()), ..Options::default() };
-        assert_eq!(arguments(&options), "console=ttyAMA0 panic=-1 a b");
+        assert_eq!(arguments(&options, &[]), "console=ttyAMA0 panic=-1 a b");
         options.command = vec!["ls".into()];
-        assert_eq!(arguments(&options), "console=ttyAMA0 panic=-1 quiet loglevel=0 a b");
+        assert_eq!(arguments(&options, &[]), "console=ttyAMA0 panic=-1 quiet loglevel=0 a b");
         options.verbose = true;
-        assert_eq!(arguments(&options), "console=ttyAMA0 panic=-1 earlycon a b");
+        let more = ["root=x".to_string()];
+        assert_eq!(arguments(&options, &more), "console=ttyAMA0 panic=-1 earlycon root=x a b");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use jib_backend::cache_dir::CacheDir;
 use jib_debug::address::Listener;
 use jib_debug::log::{Log, Sink};
 
+use super::fetch::Package;
 use crate::devices::gic::Version;
 use crate::machine::Engine;
 
@@ -19,8 +20,10 @@ const MIB: u64 = 1 << 20;
 /// Everything `jib boot` can be told.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The kernel; Debian's if absent.
+    /// The kernel, or a disk with a system on it; Debian's kernel if absent.
     pub kernel: Option<PathBuf>,
+    /// The kernel package to fetch instead of the default one.
+    pub package: Option<Package>,
     /// The initrd; ours if there is neither this nor a kernel.
     pub initrd: Option<PathBuf>,
     /// Added to the kernel's command line.
@@ -71,6 +74,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             kernel: None,
+            package: None,
             initrd: None,
             append: None,
             bios: None,
@@ -115,6 +119,15 @@ pub struct DiskSpec {
     pub path: PathBuf,
     /// What becomes of changes.
     pub mode: DiskMode,
+}
+
+impl From<&Path> for DiskSpec {
+    /// A disk's name where commas may be a part of it: of a file that is there they are.
+    fn from(path: &Path) -> Self {
+        let text = path.to_str().filter(|_| !path.exists());
+        let spec = text.and_then(|text| text.parse().ok());
+        spec.unwrap_or_else(|| DiskSpec { path: path.to_path_buf(), mode: DiskMode::Snapshot })
+    }
 }
 
 impl FromStr for DiskSpec {

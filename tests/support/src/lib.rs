@@ -12,6 +12,7 @@ pub mod disasm;
 pub mod fetch;
 pub mod generate;
 pub mod guest;
+pub mod host;
 pub mod interp;
 pub mod known;
 pub mod memory;

@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Programs and the Debian packages that hold them.
 const PACKAGES: &[(&str, &str)] = &[
     ("qemu-aarch64", "qemu-user"),
+    ("qemu-system-aarch64", "qemu-system-arm"),
+    ("mke2fs", "e2fsprogs"),
+    ("e2fsck", "e2fsprogs"),
+    ("debugfs", "e2fsprogs"),
     ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
     ("aarch64-linux-gnu-objdump", "binutils-aarch64-linux-gnu"),
     ("gdb-multiarch", "gdb-multiarch"),
@@ -24,7 +28,9 @@ const PACKAGES: &[(&str, &str)] = &[
 /// If it is not installed: a test that needs it must fail, not be skipped.
 pub fn find(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(found) = std::env::split_paths(&path).map(|d| d.join(program)).find(|p| p.is_file()) {
+    // Users' paths leave out where tools for disks are.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    if let Some(found) = folders.map(|d| d.join(program)).find(|p| p.is_file()) {
         return found;
     }
     let package = PACKAGES.iter().find(|(p, _)| *p == program).map_or(program, |(_, package)| package);
