@@ -19,6 +19,7 @@ mod loader;
 mod mem;
 mod own;
 mod process;
+mod ptrace;
 pub mod root;
 mod run;
 mod runtime;
@@ -55,6 +56,8 @@ pub struct Config {
     pub env: Vec<OsString>,
     /// Where absolute paths are looked up first: a directory with an AArch64 system's files.
     pub sysroot: Option<PathBuf>,
+    /// The process is traced by another guest program (`ptrace`), which wants to see its first instruction.
+    pub traced: bool,
     /// An open file with system call filters to go on with.
     pub filters_fd: Option<i32>,
     /// The kernel release that `uname` tells, if not the host's.
@@ -96,6 +99,7 @@ impl Config {
             env: std::env::vars_os().map(pair).collect(),
             sysroot: None,
             ids: None,
+            traced: false,
             filters_fd: None,
             release: None,
             strace: false,

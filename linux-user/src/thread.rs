@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 
 use jib_backend::Vcpu;
+use jib_debug::engine::Engine;
 use jib_frontend_aarch64::A64;
 use jib_ir::state::{State, slot};
 use jib_ir::ty::Size;
@@ -78,6 +79,8 @@ pub(crate) struct Thread {
     pub exec: Option<ExecCall>,
     /// The debugger's side of it, if it is debugged or traced.
     pub debug: Option<Box<Debug>>,
+    /// The executor of single steps for a tracer, once there was one.
+    pub stepper: Option<Box<Engine>>,
 }
 
 // SAFETY: the raw pointer in the context leads into the thread's own state, on the heap.
@@ -141,6 +144,7 @@ impl Thread {
             tagged_addresses: 0,
             exec: None,
             debug: None,
+            stepper: None,
         }
     }
 
@@ -151,6 +155,7 @@ impl Thread {
         if (thread && !sighand) || (sighand && (!vm || clear)) {
             return Err(Errno(libc::EINVAL));
         }
+        self.traced_cloning(c.flags);
         block_all();
         let result = if self.context.is_pending() {
             // Let the signal in first, as if it had come before the call.
@@ -173,6 +178,7 @@ impl Thread {
         let mut t = Thread::new(self.process.clone(), actions, &self.vcpu.state, self.context.mask(), role);
         t.ids = self.ids;
         (t.seccomp, t.filters_seen) = (self.seccomp.clone(), self.filters_seen);
+        t.context.door().inherit(self.context.door());
         let s = &mut t.vcpu.state;
         s.set_x(0, 0);
         s.set(slot::EXCL_ADDR, u64::MAX);
@@ -233,6 +239,7 @@ impl Thread {
     fn become_child(&mut self, c: &Clone, simple: bool) {
         self.role = Role::Child;
         self.debug_forked();
+        self.process.tracees.forget();
         // Those of the threads that are not here do not count.
         self.actions = Arc::new((*self.actions).clone());
         self.clear_tid = 0;
@@ -253,6 +260,8 @@ impl Thread {
         if c.has(libc::CLONE_SETTLS) {
             s.set(slot::TPIDR, c.tls);
         }
+        s.set_x(0, 0);
+        self.traced_born();
     }
 
     /// A child process in our own memory, which we wait for until it executes or ends.
@@ -362,6 +371,7 @@ fn worker_main(mut t: Thread, c: &Clone, debug: Option<&Inherited>, born: &Sende
     t.debug = debug.map(|d| d.begin(&t.vcpu.state));
     // The parent waits in `recv`; if it has died, so shall we.
     _ = born.send(tid);
+    t.traced_born();
     let end = t.run();
     t.finish(end);
     let clear_tid = t.clear_tid;
@@ -497,6 +507,7 @@ extern "C" fn shared_child_main(arg: *mut c_void) -> c_int {
         _ = born.send(host::getpid());
     }
     t.context.set_mask(t.context.mask());
+    t.traced_born();
     let end = t.run();
     match t.finish(end) {
         ExitStatus::Exited(code) => host::exit_group(code),

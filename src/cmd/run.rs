@@ -71,6 +71,7 @@ fn config(args: &RunArgs) -> Option<Config> {
     let mut config = Config::new(program, argv);
     config.program_fd = args.program_fd;
     config.filters_fd = args.filters_fd;
+    config.traced = args.traced;
     config.env = environment(args, config.env);
     config.sysroot = args.sysroot.clone();
     config.release = args.release.clone();

@@ -249,6 +249,9 @@ fn guest_arguments(
         call.argument(b"--ids");
         call.argument(ids.argument().as_bytes());
     }
+    if t.is_traced() {
+        call.argument(b"--traced");
+    }
     call.argument(b"--program-fd");
     call.argument(program.to_string().as_bytes());
     if let Some(fd) = filters {

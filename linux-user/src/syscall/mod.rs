@@ -23,6 +23,7 @@ pub(crate) use exec::ExecCall;
 use crate::host::{self, ERESTARTNOINTR, ERESTARTSYS, Errno};
 use crate::mem;
 use crate::run::Ended;
+use crate::signal::deliver::INSN;
 use crate::seccomp::Mode;
 use crate::thread::Thread;
 
@@ -50,14 +51,40 @@ pub(crate) enum Action {
 
 /// Makes the system call that the thread's registers ask for.
 pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
+    let nr = t.vcpu.state.x(8) as u32;
+    if t.is_traced() { dispatch_traced(t, nr) } else { make(t, nr) }
+}
+
+/// The same with a tracer that may want to see it.
+fn dispatch_traced(t: &mut Thread, nr: u32) -> Option<Ended> {
+    if t.context.is_pending() {
+        // Signals, and what the tracer wants, come first.
+        t.step_back();
+        return None;
+    }
+    let after = t.vcpu.state.pc();
+    let nr = t.traced_entry(nr);
+    // The tracer may want no call at all.
+    let end = if nr == u32::MAX { None } else { make(t, nr) };
+    if end.is_none() {
+        let result = match (t.restart, t.vcpu.state.pc() == after.wrapping_sub(INSN)) {
+            (true, _) => ERESTARTSYS,
+            (_, true) => ERESTARTNOINTR,
+            _ => 0,
+        };
+        t.traced_exit(result);
+    }
+    end
+}
+
+fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {
     let s = &t.vcpu.state;
-    let nr = s.x(8) as u32;
-    let args: Args = std::array::from_fn(|i| s.x(i));
+    let mut args: Args = std::array::from_fn(|i| s.x(i));
     if let Some(mode) = t.process.filters.take(&mut t.filters_seen, &t.seccomp) {
         t.seccomp = mode;
     }
     if !matches!(t.seccomp, Mode::Free)
-        && let Some(end) = seccomp::intercept(t, nr, &args)
+        && let Some(end) = seccomp::intercept(t, &mut nr, &mut args)
     {
         return end;
     }

@@ -77,12 +77,32 @@ fn install(t: &mut Thread, flags: u64, program: u64) -> Answer {
 }
 
 /// Asks the filters about a call; `Some` if it is not to be made, with how the thread goes on.
-pub(crate) fn intercept(t: &mut Thread, nr: u32, args: &Args) -> Option<Option<Ended>> {
+pub(crate) fn intercept(t: &mut Thread, nr: &mut u32, args: &mut Args) -> Option<Option<Ended>> {
+    let verdict = t.seccomp.verdict(*nr, t.vcpu.state.pc(), args);
+    let Verdict::Trace(datum) = verdict else { return obey(t, verdict, *nr, args) };
+    match t.traced_filter(*nr, datum) {
+        None => Some(finish(t, *nr, args, Errno(libc::ENOSYS).raw())),
+        // The tracer wants no call.
+        Some(u32::MAX) => Some(None),
+        Some(other) => {
+            *nr = other;
+            *args = std::array::from_fn(|i| t.vcpu.state.x(i));
+            // What the tracer made of it is judged, too, but it is not asked again.
+            match t.seccomp.verdict(*nr, t.vcpu.state.pc(), args) {
+                Verdict::Trace(_) => None,
+                verdict => obey(t, verdict, *nr, args),
+            }
+        }
+    }
+}
+
+/// Does what the filters say.
+fn obey(t: &mut Thread, verdict: Verdict, nr: u32, args: &Args) -> Option<Option<Ended>> {
     let pc = t.vcpu.state.pc();
-    match t.seccomp.verdict(nr, pc, args) {
+    match verdict {
         Verdict::Allow => None,
+        Verdict::Trace(_) => Some(finish(t, nr, args, Errno(libc::ENOSYS).raw())),
         Verdict::Errno(e) => Some(finish(t, nr, args, -(e as i64))),
-        Verdict::Trace => Some(finish(t, nr, args, Errno(libc::ENOSYS).raw())),
         Verdict::Trap(datum) => {
             let info = SigInfo::filtered(pc, nr, seccomp::ARCH, datum);
             Some(t.force(&info, FaultRecord::default()))

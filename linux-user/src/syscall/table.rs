@@ -6,6 +6,7 @@
 use libc::*;
 
 use super::Action::{self, Call, Leave, Missing, Optional, Pass, Path};
+use crate::ptrace;
 use super::{exec, file, ids, memory, path, seccomp, signal, system, task, uring, wait};
 
 /// One system call.
@@ -142,7 +143,7 @@ rows! {
     92 personality "x" Pass(SYS_personality);
     93 exit "d" Leave(task::exit);
     94 exit_group "d" Leave(task::exit_group);
-    95 waitid "ddpxp" Pass(SYS_waitid);
+    95 waitid "ddpxp" Call(ptrace::waitid);
     96 set_tid_address "p" Call(task::set_tid_address);
     97 unshare "x" Call(task::unshare);
     98 futex "pddppd" Pass(SYS_futex);
@@ -164,7 +165,7 @@ rows! {
     114 clock_getres "dp" Pass(SYS_clock_getres);
     115 clock_nanosleep "dxpp" Pass(SYS_clock_nanosleep);
     116 syslog "dpd" Pass(SYS_syslog);
-    117 ptrace "ddpp" Call(task::ptrace);
+    117 ptrace "ddpp" Call(ptrace::ptrace);
     118 sched_setparam "dp" Pass(SYS_sched_setparam);
     119 sched_setscheduler "ddp" Pass(SYS_sched_setscheduler);
     120 sched_getscheduler "d" Pass(SYS_sched_getscheduler);
@@ -291,7 +292,7 @@ rows! {
     241 perf_event_open "pdddx" Pass(SYS_perf_event_open);
     242 accept4 "dppx" Pass(SYS_accept4);
     243 recvmmsg "dpdxp" Pass(SYS_recvmmsg);
-    260 wait4 "dpxp" Pass(SYS_wait4);
+    260 wait4 "dpxp" Call(ptrace::wait4);
     261 prlimit64 "ddpp" Call(system::prlimit64);
     262 fanotify_init "xx" Call(file::fanotify_init);
     263 fanotify_mark "dxxDs" Pass(SYS_fanotify_mark);
