@@ -14,8 +14,10 @@ mod remote;
 mod request;
 mod stops;
 mod tracee;
+mod writes;
 
 pub(crate) use door::Door;
-pub(crate) use request::{ptrace, wait4, waitid, written};
+pub(crate) use request::{ptrace, wait4, waitid};
 pub(crate) use stops::Tracees;
 pub(crate) use tracee::{Ledger, is_whole};
+pub(crate) use writes::{process_vm_writev, pwrite64, pwritev, pwritev2, write, writev};

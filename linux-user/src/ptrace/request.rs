@@ -8,7 +8,7 @@ use super::door::{RUN, STEP, SYSCALL, word};
 use super::regsets::View;
 use super::remote;
 use super::stops::{self, At, EVENT_STOP, Seen, Stop, Tracee, What, resume, seen, to_door};
-use super::tracee::ROOM;
+use super::writes::note;
 use crate::host::{Errno, try_call};
 use crate::mem;
 use crate::process::Process;
@@ -127,6 +127,7 @@ fn attach(process: &Process, request: u32, pid: i32, addr: u64, data: u64) -> An
     check_options(options)?;
     // The host's own refusals first: a process that is not there, that is not ours to trace.
     let mut map = process.tracees.lock();
+    process.tracees.begin();
     remote::request(request, pid, 0, if seize { host_options(options) } else { 0 })?;
     if !remote::is_jib(pid, process.own.exe) {
         // It cannot be let go before it has stopped; for a program of the host's, nobody waits.
@@ -300,35 +301,6 @@ fn syscall_info(pid: i32, tracee: &mut Tracee, size: u64, at: u64) -> Answer {
     debug_assert_eq!(out.len(), known);
     copy_out(at, &out[..out.len().min(size as usize)])?;
     Ok(known as i64)
-}
-
-/// Tells a thread's process that memory of it was changed.
-fn note(pid: i32, tracee: &Tracee, addr: u64, len: u64) {
-    let ledger = match tracee.door_words(pid) {
-        Ok(words) if words[word::LEDGER] != 0 => words[word::LEDGER],
-        // It has never stopped: nothing of its guest has run, or it comes to its door first.
-        _ => return,
-    };
-    let Ok([count]) = remote::words::<1>(pid, ledger) else { return };
-    let entry = ledger + 8 + 16 * (count % ROOM as u64);
-    let written = remote::set_word(pid, entry, addr)
-        .and_then(|()| remote::set_word(pid, entry + 8, addr.saturating_add(len)))
-        .and_then(|()| remote::set_word(pid, ledger, count + 1));
-    if written.is_ok() && tracee.stop.is_none() {
-        remote::kick(tracee.process, pid);
-    }
-}
-
-/// The guest has written to the memory of process `process` by other means than `ptrace`.
-pub(crate) fn written(t: &Thread, process: i32, addr: u64, len: u64) {
-    let map = t.process.tracees.lock();
-    let of_process = |(pid, tracee): &(&i32, &Tracee)| tracee.process == process || **pid == process;
-    // Any of its threads passes it on, best one that is stopped.
-    let mut threads: Vec<(&i32, &Tracee)> = map.iter().filter(of_process).filter(|(_, t)| t.door.is_some()).collect();
-    threads.sort_by_key(|(_, tracee)| tracee.stop.is_none());
-    if let Some((pid, tracee)) = threads.first() {
-        note(**pid, tracee, addr, len);
-    }
 }
 
 /// The thread `pid` is no more.

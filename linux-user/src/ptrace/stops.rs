@@ -1,6 +1,7 @@
 //! The tracer's side: what it knows of each thread that it traces, and which stops of the host the guest sees.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::door::{Door, INFO_WORDS, Kind, NO_CALL, STEP, SYSCALL, word};
@@ -21,6 +22,8 @@ const RESTART: (u64, u64) = (128, 219);
 #[derive(Debug, Default)]
 pub(crate) struct Tracees {
     map: Mutex<HashMap<i32, Tracee>>,
+    /// Was there ever one?
+    any: AtomicBool,
 }
 
 impl Tracees {
@@ -29,9 +32,20 @@ impl Tracees {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has the process ever traced a thread?
+    pub(super) fn any(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that it has.
+    pub(super) fn begin(&self) {
+        self.any.store(true, Ordering::Relaxed);
+    }
+
     /// In a forked child, which traces nobody.
     pub(crate) fn forget(&self) {
         self.lock().clear();
+        self.any.store(false, Ordering::Relaxed);
     }
 }
 
@@ -118,6 +132,8 @@ pub(super) struct Tracee {
     executes: Option<u64>,
     /// Its program is not run by jib.
     pub foreign: bool,
+    /// The kernel is to show the beginning of the call that it makes again.
+    shows_entry: bool,
     /// The kernel knows which events we want.
     pub configured: bool,
 }
@@ -137,6 +153,7 @@ impl Tracee {
             birth: Birth::Past,
             executes: None,
             foreign: false,
+            shows_entry: false,
             configured: true,
         }
     }
@@ -164,6 +181,17 @@ impl Tracee {
         self.tell(pid, word::OPTIONS, self.options);
     }
 
+    /// The thread is in a system call; it was not traced yet when that began.
+    fn tell_call(&self, pid: i32) {
+        if let Ok(words) = self.door_words(pid)
+            && words[word::CALL] == NO_CALL
+        {
+            let x8 = words[word::STATE] + 8 * 8;
+            let number = remote::words::<1>(pid, x8).map_or(NO_CALL, |[nr]| nr as u32 as u64);
+            self.tell(pid, word::CALL, number);
+        }
+    }
+
     /// Lets a thread leave its door.
     pub(super) fn leave_door(&self, pid: i32, how: u32, signal: i32) {
         if let Ok(mut regs) = remote::regs(pid) {
@@ -180,8 +208,10 @@ impl Tracee {
     }
 
     /// Goes on from a stop that the guest does not see.
-    fn hide(&self, pid: i32, signal: i32) -> Seen {
-        remote::go(libc::PTRACE_CONT, pid, signal);
+    fn hide(&mut self, pid: i32, signal: i32) -> Seen {
+        // A handler would begin and end with calls of its own.
+        self.shows_entry &= signal == 0;
+        remote::go(if self.shows_entry { libc::PTRACE_SYSCALL } else { libc::PTRACE_CONT }, pid, signal);
         Seen::Nothing
     }
 }
@@ -213,6 +243,7 @@ pub(super) fn seen(process: &Process, pid: i32, status: i32) -> Seen {
         // Nobody's tracee, or not ours: job control, or dead already.
         return Seen::Stopped(status);
     };
+    process.tracees.begin();
     if !map.contains_key(&pid) {
         let made = matches!(regs[reg::ORIG_RAX] as i64, libc::SYS_clone | libc::SYS_clone3 | libc::SYS_fork | libc::SYS_vfork);
         let mut t = Tracee::new(pid, false, 0);
@@ -288,6 +319,9 @@ impl Classifier<'_> {
             let t = self.tracee();
             t.door = Some(door);
             t.tell(pid, word::TRACED, 1);
+            if let Location::Call { .. } = location {
+                t.tell_call(pid);
+            }
         }
         location
     }
@@ -376,6 +410,7 @@ impl Classifier<'_> {
         let t = self.tracee();
         if signal == libc::SIGTRAP | 0x80 {
             // The kernel makes a call again that was interrupted, and the tracer wants to see it begin.
+            t.shows_entry = false;
             let restart = regs[reg::ORIG_RAX] == RESTART.1;
             let code = t.call_code();
             let seen = t.visible(code, At::Call, What::Call(false), 0);
@@ -609,6 +644,7 @@ pub(super) fn resume(t: &mut Tracee, pid: i32, how: u32, mode: u64, signal: i32)
     }
     let Some(stop) = t.stop.take() else { return Err(Errno(libc::ESRCH)) };
     let released = how == libc::PTRACE_DETACH;
+    t.shows_entry = false;
     t.mode = mode;
     if released {
         [word::TRACED, word::MODE, word::OPTIONS, word::ARMED].into_iter().for_each(|w| t.tell(pid, w, 0));
@@ -648,7 +684,8 @@ pub(super) fn resume(t: &mut Tracee, pid: i32, how: u32, mode: u64, signal: i32)
         }
         // What begins now is shown to the tracer by the kernel; what ends, by the thread.
         At::Call if mode == SYSCALL && !released && !matches!(stop.what, What::Call(_)) => {
-            remote::go(libc::PTRACE_SYSCALL, pid, injected);
+            t.shows_entry = injected == 0;
+            remote::go(if t.shows_entry { libc::PTRACE_SYSCALL } else { how }, pid, injected);
         }
         At::Loose if t.foreign && !released && mode == SYSCALL => remote::go(libc::PTRACE_SYSCALL, pid, injected),
         _ => remote::go(how, pid, injected),

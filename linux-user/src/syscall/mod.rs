@@ -51,22 +51,20 @@ pub(crate) enum Action {
 
 /// Makes the system call that the thread's registers ask for.
 pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
-    let nr = t.vcpu.state.x(8) as u32;
-    if t.is_traced() { dispatch_traced(t, nr) } else { make(t, nr) }
-}
-
-/// The same with a tracer that may want to see it.
-fn dispatch_traced(t: &mut Thread, nr: u32) -> Option<Ended> {
-    if t.context.is_pending() {
-        // Signals, and what the tracer wants, come first.
-        t.step_back();
-        return None;
-    }
+    let mut nr = t.vcpu.state.x(8) as u32;
     let after = t.vcpu.state.pc();
-    let nr = t.traced_entry(nr);
-    // The tracer may want no call at all.
+    if t.is_traced() {
+        if t.context.is_pending() {
+            // Signals, and what the tracer wants, come first.
+            t.step_back();
+            return None;
+        }
+        nr = t.traced_entry(nr);
+    }
+    // A tracer may want no call at all.
     let end = if nr == u32::MAX { None } else { make(t, nr) };
-    if end.is_none() {
+    // It may have come while the call was made.
+    if end.is_none() && t.is_traced() {
         let result = match (t.restart, t.vcpu.state.pc() == after.wrapping_sub(INSN)) {
             (true, _) => ERESTARTSYS,
             (_, true) => ERESTARTNOINTR,

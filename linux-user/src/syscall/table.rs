@@ -112,13 +112,13 @@ rows! {
     61 getdents64 "dpd" Pass(SYS_getdents64);
     62 lseek "ddd" Pass(SYS_lseek);
     63 read "dpd" Pass(SYS_read);
-    64 write "dwd" Pass(SYS_write);
+    64 write "dwd" Call(ptrace::write);
     65 readv "dpd" Pass(SYS_readv);
-    66 writev "dpd" Pass(SYS_writev);
+    66 writev "dpd" Call(ptrace::writev);
     67 pread64 "dpdd" Pass(SYS_pread64);
-    68 pwrite64 "dwdd" Pass(SYS_pwrite64);
+    68 pwrite64 "dwdd" Call(ptrace::pwrite64);
     69 preadv "dpdd" Pass(SYS_preadv);
-    70 pwritev "dpdd" Pass(SYS_pwritev);
+    70 pwritev "dpdd" Call(ptrace::pwritev);
     71 sendfile "ddpd" Pass(SYS_sendfile);
     72 pselect6 "dppppp" Call(wait::pselect6);
     73 ppoll "pdppd" Call(wait::ppoll);
@@ -303,7 +303,7 @@ rows! {
     268 setns "dx" Call(task::setns);
     269 sendmmsg "dpdx" Pass(SYS_sendmmsg);
     270 process_vm_readv "dpdpdx" Pass(SYS_process_vm_readv);
-    271 process_vm_writev "dpdpdx" Pass(SYS_process_vm_writev);
+    271 process_vm_writev "dpdpdx" Call(ptrace::process_vm_writev);
     272 kcmp "ddddd" Pass(SYS_kcmp);
     273 finit_module "dsx" Pass(SYS_finit_module);
     274 sched_setattr "dpx" Pass(SYS_sched_setattr);
@@ -319,7 +319,7 @@ rows! {
     284 mlock2 "pxx" Pass(SYS_mlock2);
     285 copy_file_range "dpdpdx" Pass(SYS_copy_file_range);
     286 preadv2 "dpdddx" Pass(SYS_preadv2);
-    287 pwritev2 "dpdddx" Pass(SYS_pwritev2);
+    287 pwritev2 "dpdddx" Call(ptrace::pwritev2);
     288 pkey_mprotect "pxxd" Call(memory::pkey_mprotect);
     289 pkey_alloc "xx" Call(memory::pkey_alloc);
     290 pkey_free "d" Call(memory::pkey_free);
