@@ -149,7 +149,12 @@ impl Thread {
     }
 
     /// Runs `most` instructions at most, each access checked against `watches`.
-    pub(crate) fn run_piece_watched(&mut self, engine: &mut Engine, watches: &[Watch], most: u32) -> (Exit, Option<Hit>) {
+    pub(crate) fn run_piece_watched(
+        &mut self,
+        engine: &mut Engine,
+        watches: &[Watch],
+        most: u32,
+    ) -> (Exit, Option<Hit>) {
         let code = Code(self.process.space.clone());
         let state = &mut *self.vcpu.state;
         let maintains = || most == 1 && code.word(state.pc()).is_ok_and(is_cache_maintenance);

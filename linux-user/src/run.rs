@@ -6,8 +6,8 @@ use crate::ExitStatus;
 use crate::debug::Ran;
 use crate::host;
 use crate::ptrace::is_whole;
-use crate::signal::{SigInfo, TRAP_BRKPT};
 use crate::signal::frame::FaultRecord;
+use crate::signal::{SigInfo, TRAP_BRKPT};
 use crate::syscall;
 use crate::thread::Thread;
 

@@ -265,12 +265,16 @@ impl Thread {
     }
 
     /// A child process in our own memory, which we wait for until it executes or ends.
-    fn shared_child(&mut self, c: &Clone, born: Option<Sender<i32>>) -> Result<i32, Errno> {
+    ///
+    /// A thread that is lent for it has a name of its own, which is not to be the child's.
+    fn shared_child(&mut self, c: &Clone, lent: Option<(Sender<i32>, [u8; 16])>) -> Result<i32, Errno> {
+        let (born, name) = lent.unzip();
         let actions = if c.has(libc::CLONE_SIGHAND) { self.actions.clone() } else { Arc::new((*self.actions).clone()) };
         let mut child = SharedChild {
             thread: self.child(c, actions, Role::Child),
             clear_handlers: c.flags & CLONE_CLEAR_SIGHAND != 0,
             born,
+            name,
         };
         let flags = (c.flags & !CLONE_CLEAR_SIGHAND) as c_int & !libc::CLONE_SETTLS | libc::CLONE_VFORK;
         let pid = clone_sharing(flags | c.exit_signal as c_int, c, &mut child);
@@ -290,14 +294,16 @@ impl Thread {
         let mut lender = self.child(c, self.actions.clone(), Role::Worker);
         lender.vcpu.state.set_x(31, self.vcpu.state.x(31));
         let c = Clone { flags: c.flags, ..*c };
+        let mut name = [0u8; 16];
+        call(libc::SYS_prctl, &[libc::PR_GET_NAME as u64, name.as_mut_ptr() as u64]);
         let body = move || {
             let _stack = HandlerStack::install();
             block_all();
-            let result = lender.shared_child(&c, Some(born));
+            let result = lender.shared_child(&c, Some((born, name)));
             Context::leave();
             _ = result;
         };
-        match std::thread::Builder::new().stack_size(HOST_STACK).spawn(body) {
+        match std::thread::Builder::new().name("jib-lender".into()).stack_size(HOST_STACK).spawn(body) {
             Ok(_) => started.recv().map_err(|_| Errno(libc::EAGAIN)),
             Err(_) => Err(Errno(libc::EAGAIN)),
         }
@@ -463,6 +469,8 @@ struct SharedChild {
     thread: Thread,
     clear_handlers: bool,
     born: Option<Sender<i32>>,
+    /// What it is called, if not as the thread that makes it.
+    name: Option<[u8; 16]>,
 }
 
 /// Makes a process that shares our memory and runs `child`; returns when it has executed or ended.
@@ -501,6 +509,9 @@ extern "C" fn shared_child_main(arg: *mut c_void) -> c_int {
     t.context.enter();
     if child.clear_handlers {
         t.actions.clear_handlers();
+    }
+    if let Some(name) = &child.name {
+        call(libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name.as_ptr() as u64]);
     }
     if let Some(born) = child.born.take() {
         // The receiver is alive: it waits for this.

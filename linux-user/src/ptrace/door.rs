@@ -92,16 +92,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
-        Kind::Called,
-        Kind::Signal,
-        Kind::Entry,
-        Kind::Exit,
-        Kind::Exec,
-        Kind::Born,
-        Kind::Cloning,
-        Kind::Seccomp,
-    ];
+    const ALL: [Kind; 8] =
+        [Kind::Called, Kind::Signal, Kind::Entry, Kind::Exit, Kind::Exec, Kind::Born, Kind::Cloning, Kind::Seccomp];
 
     /// The kind of this number.
     pub(crate) fn from_word(v: u64) -> Option<Kind> {

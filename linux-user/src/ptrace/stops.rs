@@ -245,7 +245,8 @@ pub(super) fn seen(process: &Process, pid: i32, status: i32) -> Seen {
     };
     process.tracees.begin();
     if !map.contains_key(&pid) {
-        let made = matches!(regs[reg::ORIG_RAX] as i64, libc::SYS_clone | libc::SYS_clone3 | libc::SYS_fork | libc::SYS_vfork);
+        let made =
+            matches!(regs[reg::ORIG_RAX] as i64, libc::SYS_clone | libc::SYS_clone3 | libc::SYS_fork | libc::SYS_vfork);
         let mut t = Tracee::new(pid, false, 0);
         if made && regs[reg::RAX] == 0 {
             // What it is its maker will tell.
@@ -494,9 +495,7 @@ impl Classifier<'_> {
                 let former = t.executes.take().unwrap_or(pid as u64);
                 t.executed(pid, former, At::Door)
             }
-            Some(Kind::Born) if t.seized => {
-                t.visible(EVENT_STOP << 8 | libc::SIGTRAP, At::Door, What::Event, 0)
-            }
+            Some(Kind::Born) if t.seized => t.visible(EVENT_STOP << 8 | libc::SIGTRAP, At::Door, What::Event, 0),
             Some(Kind::Born) => {
                 let info = SigInfo::user(libc::SIGSTOP);
                 t.visible(libc::SIGSTOP, At::Door, What::Signal(info, false), 0)

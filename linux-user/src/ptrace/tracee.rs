@@ -281,7 +281,13 @@ fn watch(addr: u64, control: u64) -> Option<Watch> {
 
 /// Has an instruction been executed when a run of one ends so?
 pub(crate) fn is_whole(exit: &Exit) -> bool {
-    matches!(exit, Exit::Next | Exit::Svc(_) | Exit::InvalidateCode { .. } | Exit::Wait(Wait::Yield | Wait::Event | Wait::Interrupt))
+    matches!(
+        exit,
+        Exit::Next
+            | Exit::Svc(_)
+            | Exit::InvalidateCode { .. }
+            | Exit::Wait(Wait::Yield | Wait::Event | Wait::Interrupt)
+    )
 }
 
 #[cfg(test)]

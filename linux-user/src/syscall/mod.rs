@@ -15,6 +15,7 @@ mod strace;
 mod system;
 mod table;
 mod task;
+mod tasks;
 pub(crate) mod uring;
 mod wait;
 
@@ -23,8 +24,8 @@ pub(crate) use exec::ExecCall;
 use crate::host::{self, ERESTARTNOINTR, ERESTARTSYS, Errno};
 use crate::mem;
 use crate::run::Ended;
-use crate::signal::deliver::INSN;
 use crate::seccomp::Mode;
+use crate::signal::deliver::INSN;
 use crate::thread::Thread;
 
 /// Arguments of a system call: x0 to x5.

@@ -6,8 +6,8 @@
 use libc::*;
 
 use super::Action::{self, Call, Leave, Missing, Optional, Pass, Path};
+use super::{exec, file, ids, memory, path, seccomp, signal, system, task, tasks, uring, wait};
 use crate::ptrace;
-use super::{exec, file, ids, memory, path, seccomp, signal, system, task, uring, wait};
 
 /// One system call.
 pub(crate) struct Row {
@@ -109,7 +109,7 @@ rows! {
     58 vhangup "" Pass(SYS_vhangup);
     59 pipe2 "px" Call(file::pipe2);
     60 quotactl "xsdp" Pass(SYS_quotactl);
-    61 getdents64 "dpd" Pass(SYS_getdents64);
+    61 getdents64 "dpd" Call(tasks::getdents64);
     62 lseek "ddd" Pass(SYS_lseek);
     63 read "dpd" Pass(SYS_read);
     64 write "dwd" Call(ptrace::write);
