@@ -30,7 +30,7 @@ impl Thread {
             if let Some(end) = self.step() {
                 return end;
             }
-            if (self.context.is_pending() || self.restart)
+            if (self.context.is_due() || self.restart)
                 && let Some(end) = self.deliver_signals()
             {
                 return end;

@@ -157,7 +157,7 @@ impl Thread {
         }
         self.traced_cloning(c.flags);
         block_all();
-        let result = if self.context.is_pending() {
+        let result = if self.context.is_due() {
             // Let the signal in first, as if it had come before the call.
             Err(Errno(-host::ERESTARTNOINTR as i32))
         } else if thread {

@@ -112,7 +112,7 @@ impl View<'_> {
             NT_ARM_TLS => self.state.set(slot::TPIDR, at(0)),
             NT_ARM_HW_BREAK => self.set_debug(word::BREAK, &whole[8..]),
             NT_ARM_HW_WATCH => self.set_debug(word::WATCH, &whole[8..]),
-            _ => self.door[word::CALL] = i32::from_le_bytes(std::array::from_fn(|i| whole[i])) as i64 as u64,
+            _ => self.door[word::CALL] = i32::from_le_bytes(std::array::from_fn(|i| whole[i])) as u32 as u64,
         }
         Ok(())
     }

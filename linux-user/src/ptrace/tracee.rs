@@ -92,13 +92,16 @@ impl Thread {
         self.process.ledger.take(|range| self.process.translator.invalidate(range));
     }
 
-    /// Stops if the tracer asked for it. The registers are as before the next instruction, and the host's signal
-    /// mask is the guest's.
-    pub(crate) fn traced_boundary(&mut self) {
-        while self.context.door().get(word::CALLED) != 0 {
+    /// Stops if the tracer asked for it, and tells whether it did. The registers are as before the next instruction,
+    /// and the host's signal mask is the guest's.
+    pub(crate) fn traced_boundary(&mut self) -> bool {
+        let called = self.context.door().get(word::CALLED) != 0;
+        if called {
             self.context.door().set(word::CALLED, 0);
+            self.context.acknowledge_exit();
             self.stop(Kind::Called, 0);
         }
+        called
     }
 
     /// What the tracer makes of a signal that is about to be delivered.
@@ -204,7 +207,6 @@ impl Thread {
         door.set(word::CALL, EXECVE);
         self.stop(Kind::Exec, 0);
         self.traced_exit(0);
-        self.traced_boundary();
     }
 
     /// A thread or process is about to be made.

@@ -31,8 +31,8 @@ impl Thread {
             }
             self.temporary_mask = None;
             self.context.set_mask(self.context.mask());
-            if !self.context.is_pending() {
-                self.traced_boundary();
+            // While a tracer had it, anything may have come.
+            if !self.context.is_pending() && !self.traced_boundary() {
                 return None;
             }
         }

@@ -113,6 +113,11 @@ impl Context {
         self.pending.load(Ordering::Relaxed) != NOTHING
     }
 
+    /// Is there something to do before the next instruction: that, or a tracer's call?
+    pub(crate) fn is_due(&self) -> bool {
+        self.is_pending() || self.door.get(word::CALLED) != 0
+    }
+
     /// The waiting signal.
     fn noted(&self) -> Option<SigInfo> {
         let noted = self.pending.load(Ordering::Acquire) == NOTED;
@@ -131,7 +136,7 @@ impl Context {
     /// Running code has left because it was asked to; it may run again.
     pub(crate) fn acknowledge_exit(&self) {
         self.request_exit(0);
-        if self.is_pending() {
+        if self.is_due() {
             self.request_exit(1);
         }
     }

@@ -55,7 +55,7 @@ pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
     let mut nr = t.vcpu.state.x(8) as u32;
     let after = t.vcpu.state.pc();
     if t.is_traced() {
-        if t.context.is_pending() {
+        if t.context.is_due() {
             // Signals, and what the tracer wants, come first.
             t.step_back();
             return None;
