@@ -323,6 +323,7 @@ impl Thread {
     /// the end of a worker.
     pub(crate) fn finish(&mut self, end: Ended) -> ExitStatus {
         block_all();
+        self.traced_end(end);
         if matches!(end, Ended::Process(_))
             && host::getpid() == self.process.pid
             && let Some(at_exit) = &self.process.at_exit

@@ -89,11 +89,22 @@ pub(crate) enum Kind {
     Cloning = 6,
     /// A filter wants the tracer asked; the message is the filter's datum.
     Seccomp = 7,
+    /// The thread is about to end; the message is the status.
+    End = 8,
 }
 
 impl Kind {
-    const ALL: [Kind; 8] =
-        [Kind::Called, Kind::Signal, Kind::Entry, Kind::Exit, Kind::Exec, Kind::Born, Kind::Cloning, Kind::Seccomp];
+    const ALL: [Kind; 9] = [
+        Kind::Called,
+        Kind::Signal,
+        Kind::Entry,
+        Kind::Exit,
+        Kind::Exec,
+        Kind::Born,
+        Kind::Cloning,
+        Kind::Seccomp,
+        Kind::End,
+    ];
 
     /// The kind of this number.
     pub(crate) fn from_word(v: u64) -> Option<Kind> {

@@ -19,6 +19,9 @@ pub(super) const NT_ARM_HW_WATCH: u64 = 0x403;
 /// `NT_ARM_SYSTEM_CALL`: the number of the system call at hand.
 pub(super) const NT_ARM_SYSTEM_CALL: u64 = 0x404;
 
+/// Most breakpoint or watchpoint registers that the architecture allows.
+const REGISTERS: usize = 16;
+
 /// A thread's state as register sets show it.
 pub(super) struct View<'a> {
     /// Registers.
@@ -77,6 +80,8 @@ impl View<'_> {
     fn debug(&self, out: &mut Vec<u8>, first: usize, n: usize) {
         put(out, [debug_info(n)]);
         put(out, self.door[first..first + 2 * n].iter().copied());
+        // Linux shows the registers that there might be.
+        put(out, std::iter::repeat_n(0, 2 * (REGISTERS - n)));
     }
 
     /// Writes the first bytes of a set, whole registers only.
@@ -118,7 +123,8 @@ impl View<'_> {
     }
 
     fn set_debug(&mut self, first: usize, bytes: &[u8]) {
-        for (i, w) in bytes.as_chunks::<8>().0.iter().enumerate() {
+        let n = if first == word::BREAK { BREAKS } else { WATCHES };
+        for (i, w) in bytes.as_chunks::<8>().0.iter().take(2 * n).enumerate() {
             self.door[first + i] = u64::from_le_bytes(*w);
         }
         const ENABLED: u64 = 1;
@@ -164,7 +170,7 @@ mod tests {
             [NT_PRFPREG, NT_ARM_TLS, NT_ARM_HW_BREAK, NT_ARM_HW_WATCH, NT_ARM_SYSTEM_CALL]
                 .map(|set| v.get(set).unwrap().len())
         });
-        assert_eq!(sizes.0, [528, 8, 8 + 16 * BREAKS, 8 + 16 * WATCHES, 4]);
+        assert_eq!(sizes.0, [528, 8, 8 + 16 * REGISTERS, 8 + 16 * REGISTERS, 4]);
         let (_, state, _) = with(|v| v.set(NT_PRSTATUS, &7u64.to_le_bytes()));
         assert_eq!((state.x(0), state.x(1)), (7, 101));
         let (result, ..) = with(|v| v.get(0x405));

@@ -24,6 +24,8 @@ pub(super) const OPTION_SYSGOOD: u64 = libc::PTRACE_O_TRACESYSGOOD as u64;
 pub(super) const OPTION_EXEC: u64 = libc::PTRACE_O_TRACEEXEC as u64;
 /// `PTRACE_O_TRACESECCOMP`
 pub(super) const OPTION_SECCOMP: u64 = libc::PTRACE_O_TRACESECCOMP as u64;
+/// `PTRACE_O_TRACEEXIT`
+pub(super) const OPTION_EXIT: u64 = libc::PTRACE_O_TRACEEXIT as u64;
 /// All options of Linux 6.12.
 const OPTIONS: u64 = 0x0030_00ff;
 /// Options that need rights: `PTRACE_O_SUSPEND_SECCOMP`.

@@ -1,6 +1,6 @@
 //! The tracer's side: what it knows of each thread that it traces, and which stops of the host the guest sees.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -123,7 +123,8 @@ pub(super) struct Tracee {
     pub mode: u64,
     /// Address of its [`Door`], once known.
     pub door: Option<u64>,
-    pub due: Option<Due>,
+    /// What is to be reported at its next boundaries.
+    pub due: VecDeque<Due>,
     pub stop: Option<Stop>,
     /// It is about to make a thread or process, with these flags.
     cloning: Option<u64>,
@@ -132,6 +133,8 @@ pub(super) struct Tracee {
     executes: Option<u64>,
     /// Its program is not run by jib.
     pub foreign: bool,
+    /// It has told of its end.
+    ends: bool,
     /// The kernel is to show the beginning of the call that it makes again.
     shows_entry: bool,
     /// The kernel knows which events we want.
@@ -147,12 +150,13 @@ impl Tracee {
             options,
             mode: 0,
             door: None,
-            due: None,
+            due: VecDeque::new(),
             stop: None,
             cloning: None,
             birth: Birth::Past,
             executes: None,
             foreign: false,
+            ends: false,
             shows_entry: false,
             configured: true,
         }
@@ -291,7 +295,7 @@ impl Classifier<'_> {
             return t.visible(status >> 8, At::Loose, foreign(pid, signal, event), remote::message(pid));
         }
         if let Some(stop) = &t.stop
-            && event != libc::PTRACE_EVENT_EXIT
+            && (event != libc::PTRACE_EVENT_EXIT || stop.status >> 16 == event)
         {
             // Looked at once more.
             return Seen::Stopped(stop.status);
@@ -303,6 +307,7 @@ impl Classifier<'_> {
                 t.visible(event_code(event), At::Exact, What::Event, remote::message(pid))
             }
             libc::PTRACE_EVENT_EXEC => self.executes(remote::message(pid)),
+            libc::PTRACE_EVENT_EXIT if t.ends => t.hide(pid, 0),
             libc::PTRACE_EVENT_EXIT => t.visible(event_code(event), At::Loose, What::Event, remote::message(pid)),
             EVENT_STOP if signal == libc::SIGTRAP => self.interrupted(),
             EVENT_STOP => {
@@ -394,10 +399,12 @@ impl Classifier<'_> {
     fn bring(&mut self, due: Due) -> Seen {
         let (pid, location) = (self.pid, self.notice_door());
         let t = self.tracee();
-        if let Location::Call { restarts: true, .. } = location {
+        if let Location::Call { restarts: true, .. } = location
+            && t.due.is_empty()
+        {
             return t.report(due, At::Call);
         }
-        t.due = Some(due);
+        t.due.push_back(due);
         // A program that begins comes to its door by itself.
         if t.executes.is_none() {
             remote::kick(t.process, pid);
@@ -457,15 +464,14 @@ impl Classifier<'_> {
     fn kicked(&mut self) -> Seen {
         let (pid, location) = (self.pid, self.notice_door());
         let t = self.tracee();
-        match (location, t.due) {
-            (Location::Call { restarts: true, .. }, Some(due)) => {
-                t.due = None;
-                t.report(due, At::Call)
-            }
-            (Location::Call { restarts: true, .. }, None) => {
-                t.tell_mode(pid);
-                t.hide(pid, 0)
-            }
+        match location {
+            Location::Call { restarts: true, .. } => match t.due.pop_front() {
+                Some(due) => t.report(due, At::Call),
+                None => {
+                    t.tell_mode(pid);
+                    t.hide(pid, 0)
+                }
+            },
             // A program that begins would die of it.
             _ if remote::handles(pid, libc::SIGSEGV) => t.hide(pid, libc::SIGSEGV),
             _ => t.hide(pid, 0),
@@ -479,7 +485,7 @@ impl Classifier<'_> {
         let Ok(words) = t.door_words(pid) else { return Seen::Nothing };
         let message = words[word::MESSAGE];
         match Kind::from_word(words[word::KIND]) {
-            Some(Kind::Called) => match t.due.take() {
+            Some(Kind::Called) => match t.due.pop_front() {
                 Some(due) => t.report(due, At::Door),
                 None => t.go_on(pid),
             },
@@ -506,6 +512,10 @@ impl Classifier<'_> {
             }
             Some(Kind::Seccomp) => {
                 t.visible(event_code(EVENT_SECCOMP), At::Door, What::Seccomp(message as u32), message)
+            }
+            Some(Kind::End) => {
+                t.ends = true;
+                t.visible(event_code(libc::PTRACE_EVENT_EXIT), At::Door, What::Event, message)
             }
             _ => t.go_on(pid),
         }
@@ -553,6 +563,8 @@ impl Tracee {
             return self.visible(event_code(libc::PTRACE_EVENT_EXEC), at, What::Event, former);
         }
         if !self.seized {
+            // A signal, not a part of `execve`, whose end the tracer does not get to see then.
+            self.tell(pid, word::CALL, NO_CALL);
             let info = SigInfo::user(libc::SIGTRAP);
             return self.visible(libc::SIGTRAP, at, What::Signal(info, false), 0);
         }
@@ -676,7 +688,7 @@ pub(super) fn resume(t: &mut Tracee, pid: i32, how: u32, mode: u64, signal: i32)
     };
     match stop.at {
         At::Door => {
-            if t.due.is_some() && !released {
+            if !t.due.is_empty() && !released {
                 t.tell(pid, word::CALLED, 1);
             }
             t.leave_door(pid, how, injected);

@@ -9,7 +9,8 @@ use jib_ir::runtime::{Exit, Wait};
 use jib_ir::state::slot;
 
 use super::door::{BREAKS, INFO_WORDS, Kind, NO_CALL, STEP, SYSCALL, WATCHES, word};
-use super::request::OPTION_SECCOMP;
+use super::request::{OPTION_EXIT, OPTION_SECCOMP};
+use crate::ExitStatus;
 use crate::host::{self, ERESTARTNOINTR, ERESTARTSYS, Errno, try_call};
 use crate::run::Ended;
 use crate::signal::frame::FaultRecord;
@@ -221,6 +222,17 @@ impl Thread {
         self.context.door().set(word::CALL, NO_CALL);
         if self.is_traced() {
             self.stop(Kind::Born, 0);
+        }
+    }
+
+    /// The thread is about to end.
+    pub(crate) fn traced_end(&mut self, end: Ended) {
+        if self.is_traced() && self.context.door().get(word::OPTIONS) & OPTION_EXIT != 0 {
+            let status = match end {
+                Ended::Thread(code) | Ended::Process(ExitStatus::Exited(code)) => (code as u64 & 0xff) << 8,
+                Ended::Process(ExitStatus::Signaled(signal)) => signal as u64,
+            };
+            self.stop(Kind::End, status);
         }
     }
 
