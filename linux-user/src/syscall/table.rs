@@ -77,7 +77,7 @@ rows! {
     26 inotify_init1 "x" Pass(SYS_inotify_init1);
     27 inotify_add_watch "dsx" Path(SYS_inotify_add_watch, 1);
     28 inotify_rm_watch "dd" Pass(SYS_inotify_rm_watch);
-    29 ioctl "dxp" Pass(SYS_ioctl);
+    29 ioctl "dxp" Call(seccomp::ioctl);
     30 ioprio_set "ddd" Pass(SYS_ioprio_set);
     31 ioprio_get "dd" Pass(SYS_ioprio_get);
     32 flock "dd" Pass(SYS_flock);

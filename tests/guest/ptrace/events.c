@@ -347,6 +347,24 @@ static void without_tracer(void) {
     }
 }
 
+// A program that no translator runs, if this one is translated.
+static void become_true(void) { execl("/bin/true", "true", NULL); _exit(1); }
+static void other_programs(void) {
+    for (int way = 0; way < 2; way++) {
+        pid_t pid = traced(become_true);
+        P(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC);
+        P(PTRACE_CONT, pid, 0, 0);
+        wait_for(pid, "executed");
+        int status, calls = 0;
+        do {
+            P(way ? PTRACE_SYSCALL : PTRACE_CONT, pid, 0, 0);
+            waitpid(pid, &status, 0);
+            calls += WIFSTOPPED(status) && WSTOPSIG(status) == (SIGTRAP | 0x80);
+        } while (WIFSTOPPED(status));
+        printf("true: %s, calls %d\n", text(status), calls > 5);
+    }
+}
+
 static void *linger(void *a) { for (;;) pause(); return a; }
 static void many_threads(void) {
     int ready[2];
@@ -392,4 +410,5 @@ int main(int argc, char **argv) {
     filters();
     without_tracer();
     many_threads();
+    other_programs();
 }
