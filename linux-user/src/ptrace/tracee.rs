@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(taken(), [0..4, 1..5]);
         assert!(taken().is_empty());
         (2..3 + ROOM as u64).for_each(write);
-        assert_eq!(taken(), [0..u64::MAX]);
+        assert!(matches!(taken()[..], [std::ops::Range { start: 0, end: u64::MAX }]));
     }
 
     #[test]

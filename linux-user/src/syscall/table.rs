@@ -325,6 +325,9 @@ rows! {
     290 pkey_free "d" Call(memory::pkey_free);
     291 statx "Dsxxp" Call(ids::statx);
     292 io_pgetevents "pddppp" Call(wait::io_pgetevents);
+    // A critical section must be aborted when its thread is preempted, up to the very store that commits it. The kernel
+    // compares the host's program counter, which is never inside one; and we learn of a preemption when we next leave
+    // translated code, which may be after the store. The C library does without.
     293 rseq "pdxx" Optional;
     294 kexec_file_load "dddsx" Pass(SYS_kexec_file_load);
     424 pidfd_send_signal "ddpx" Pass(424);
