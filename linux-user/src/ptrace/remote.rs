@@ -97,6 +97,26 @@ pub(super) fn set_word(pid: i32, addr: u64, v: u64) -> Result<(), Errno> {
     write(pid, addr, &v.to_le_bytes())
 }
 
+/// Waits until the thread stops; gives the status. An end of it is left for the guest to hear of.
+pub(super) fn wait_for_stop(pid: i32) -> Result<i32, Errno> {
+    let mut info = SigInfo([0; 128]);
+    let mut wait = |what: i32| {
+        let args = [libc::P_PID as u64, pid as u64, info.0.as_mut_ptr() as u64, what as u32 as u64, 0];
+        try_call(libc::SYS_waitid, &args).map(|_| (info.sender(), info.code(), info.child_status()))
+    };
+    loop {
+        let (_, code, _) = wait(libc::WEXITED | libc::WSTOPPED | libc::__WALL | libc::WNOWAIT)?;
+        if !matches!(code, libc::CLD_TRAPPED | libc::CLD_STOPPED) {
+            return Err(Errno(libc::ESRCH));
+        }
+        // It may have been killed since.
+        let (found, _, status) = wait(libc::WSTOPPED | libc::__WALL | libc::WNOHANG)?;
+        if found != 0 {
+            return Ok(status << 8 | 0x7f);
+        }
+    }
+}
+
 /// Where the thread is.
 pub(super) fn locate(pid: i32, regs: &Regs) -> Location {
     const HLT: u8 = 0xf4;

@@ -604,12 +604,7 @@ pub(super) fn to_door(t: &mut Tracee, pid: i32) -> Result<(), Errno> {
 /// Waits until a thread that was called is at its door. Signals that come meanwhile come again.
 fn wait_for_door(process: i32, pid: i32) -> Result<u64, Errno> {
     loop {
-        let mut status = 0i32;
-        let args = [pid as u64, &raw mut status as u64, libc::__WALL as u32 as u64, 0];
-        crate::host::try_call(libc::SYS_wait4, &args)?;
-        if !libc::WIFSTOPPED(status) {
-            return Err(Errno(libc::ESRCH));
-        }
+        let status = remote::wait_for_stop(pid)?;
         let (signal, event) = (status >> 8 & 0xff, status >> 16);
         let (Ok(regs), Ok(info)) = (remote::regs(pid), remote::info(pid)) else {
             remote::go(libc::PTRACE_CONT, pid, 0);
