@@ -14,6 +14,11 @@ pub(crate) const ERESTARTSYS: i64 = -512;
 /// What it returns when a signal arrived before the call began: the signal goes first.
 pub(crate) const ERESTARTNOINTR: i64 = -513;
 
+/// What tracers see of a call that is made again if no handler runs.
+pub(crate) const ERESTARTNOHAND: i64 = -514;
+/// The same for calls that then go on with what is left of their time.
+pub(crate) const ERESTART_RESTARTBLOCK: i64 = -516;
+
 global_asm!(
     ".pushsection .text.jib_syscall,\"ax\",@progbits",
     // Other codegen units refer to them.

@@ -11,7 +11,7 @@ use jib_ir::state::slot;
 use super::door::{BREAKS, INFO_WORDS, Kind, NO_CALL, STEP, SYSCALL, WATCHES, word};
 use super::request::{OPTION_EXIT, OPTION_SECCOMP};
 use crate::ExitStatus;
-use crate::host::{self, ERESTARTNOINTR, ERESTARTSYS, Errno, try_call};
+use crate::host::{self, ERESTARTNOINTR, Errno, try_call};
 use crate::run::Ended;
 use crate::signal::frame::FaultRecord;
 use crate::signal::{SigInfo, TRAP_HWBKPT, TRAP_TRACE};
@@ -155,14 +155,14 @@ impl Thread {
         self.context.door().get(word::CALL) as u32
     }
 
-    /// A system call has ended; `result` is a restart if it is to be made again.
+    /// A system call has ended; `result` is how it shows that it was interrupted, or 0.
     pub(crate) fn traced_exit(&mut self, result: i64) {
         let door = self.context.door();
         let mode = door.get(word::MODE);
         if mode == SYSCALL && door.get(word::CALL) != NO_CALL {
             match result {
-                ERESTARTSYS | ERESTARTNOINTR => self.show_restart(result),
-                _ => self.stop(Kind::Exit, 0),
+                0 => self.stop(Kind::Exit, 0),
+                _ => self.show_restart(result),
             }
         }
         self.context.door().set(word::CALL, NO_CALL);
@@ -170,7 +170,7 @@ impl Thread {
         self.take_changes();
     }
 
-    /// The tracer sees a call that is to be made again as ended with an error that no program gets to see.
+    /// The tracer sees an interrupted call as ended with an error that no program gets to see.
     fn show_restart(&mut self, result: i64) {
         let (x0, back) = (self.vcpu.state.x(0), result == ERESTARTNOINTR);
         self.vcpu.state.set_x(0, result as u64);

@@ -21,7 +21,7 @@ mod wait;
 
 pub(crate) use exec::ExecCall;
 
-use crate::host::{self, ERESTARTNOINTR, ERESTARTSYS, Errno};
+use crate::host::{self, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, Errno};
 use crate::mem;
 use crate::run::Ended;
 use crate::seccomp::Mode;
@@ -69,11 +69,24 @@ pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
         let result = match (t.restart, t.vcpu.state.pc() == after.wrapping_sub(INSN)) {
             (true, _) => ERESTARTSYS,
             (_, true) => ERESTARTNOINTR,
+            // Interrupted by a signal that has a handler: what the kernel would do without one.
+            _ if t.vcpu.state.x(0) as i64 == Errno(libc::EINTR).raw() && t.context.is_pending() => unhandled(nr),
             _ => 0,
         };
         t.traced_exit(result);
     }
     end
+}
+
+/// What a tracer sees of a call that was interrupted and is not made again when a handler runs.
+fn unhandled(nr: u32) -> i64 {
+    match nr {
+        // pselect6, ppoll, rt_sigsuspend
+        72 | 73 | 133 => ERESTARTNOHAND,
+        // nanosleep, clock_nanosleep
+        101 | 115 => ERESTART_RESTARTBLOCK,
+        _ => 0,
+    }
 }
 
 fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {

@@ -1,6 +1,8 @@
 // Events of ptrace: children, threads, programs, attaching, job control, filters.
 #include "common.h"
 #include <dirent.h>
+#include <poll.h>
+#include <sys/select.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -127,6 +129,18 @@ static pid_t spinning(void) {
     return pid;
 }
 
+static void until_asleep(pid_t pid) {
+    char path[40], state[200];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    for (;;) {
+        FILE *f = fopen(path, "r");
+        fgets(state, sizeof state, f);
+        fclose(f);
+        if (strrchr(state, ')')[2] == 'S') return;
+        usleep(1000);
+    }
+}
+
 // A child that reads from a pipe, whose other end is `*fd`; it exits with what it reads.
 static pid_t reading(int *fd, int millis) {
     int data[2], ready[2];
@@ -144,16 +158,8 @@ static pid_t reading(int *fd, int millis) {
     char c;
     read(ready[0], &c, 1);
     *fd = data[1];
-    // Until it sleeps.
-    char path[40], state[200];
-    for (;;) {
-        snprintf(path, sizeof path, "/proc/%d/stat", pid);
-        FILE *f = fopen(path, "r");
-        fgets(state, sizeof state, f);
-        fclose(f);
-        if (strrchr(state, ')')[2] == 'S') return pid;
-        usleep(1000);
-    }
+    until_asleep(pid);
+    return pid;
 }
 
 static void attach(void) {
@@ -272,6 +278,49 @@ static void call_into(void) {
     P(PTRACE_CONT, pid, 0, 0);
     write(fd, "&", 1);
     wait_for(pid, "caller");
+}
+
+// What ends a call that a handled signal interrupts, and what the program sees of it.
+static volatile int got;
+static void note(int s) { got = s; }
+static int which;
+static void be_interrupted(void) {
+    struct sigaction a = {.sa_handler = note, .sa_flags = SA_RESTART};
+    sigaction(SIGALRM, &a, 0);
+    sigset_t none;
+    sigemptyset(&none);
+    struct timespec t = {20, 0};
+    errno = 0;
+    int r = which == 0 ? nanosleep(&t, 0) : which == 1 ? ppoll(0, 0, &t, 0) : which == 2 ? sigsuspend(&none) : pselect(0, 0, 0, 0, &t, 0);
+    _exit(r == -1 && errno == EINTR && got == SIGALRM ? 5 : 6);
+}
+static void interrupted(void) {
+    for (which = 0; which < 4; which++) {
+        pid_t pid = traced(be_interrupted);
+        P(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
+        int status;
+        long last = 0;
+        for (;;) {
+            P(PTRACE_SYSCALL, pid, 0, 0);
+            waitpid(pid, &status, 0);
+            if (!WIFSTOPPED(status) || WSTOPSIG(status) == SIGALRM) break;
+            struct ptrace_syscall_info info;
+            P(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info);
+            uint64_t nr = info.entry.nr;
+            if (info.op == PTRACE_SYSCALL_INFO_ENTRY && (nr == SYS_clock_nanosleep || nr == SYS_ppoll || nr == SYS_rt_sigsuspend || nr == SYS_pselect6)) {
+                P(PTRACE_SYSCALL, pid, 0, 0);
+                until_asleep(pid);
+                kill(pid, SIGALRM);
+                waitpid(pid, &status, 0);
+                if (!WIFSTOPPED(status) || WSTOPSIG(status) == SIGALRM) break;
+                P(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info);
+            }
+            if (info.op == PTRACE_SYSCALL_INFO_EXIT) last = info.exit.rval;
+        }
+        printf("interrupted %d: %s after %ld\n", which, text(status), last);
+        P(PTRACE_CONT, pid, 0, SIGALRM);
+        wait_for(pid, "interrupted");
+    }
 }
 
 static void stop_itself(void) { raise(SIGTSTP); _exit(3); }
@@ -406,6 +455,7 @@ int main(int argc, char **argv) {
     attach();
     seize();
     call_into();
+    interrupted();
     group_stop();
     filters();
     without_tracer();
