@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::door::{Door, INFO_WORDS, Kind, NO_CALL, STEP, SYSCALL, word};
+use super::door::{Door, INFO_WORDS, Kind, MAGIC, NO_CALL, STEP, SYSCALL, word};
 use super::remote::{self, Location, Sent, reg};
 use super::request::{OPTION_EXEC, OPTION_SYSGOOD, host_options};
 use crate::host::Errno;
@@ -133,6 +133,8 @@ pub(super) struct Tracee {
     executes: Option<u64>,
     /// Its program is not run by jib.
     pub foreign: bool,
+    /// Its door, and what was last told there of mode and options.
+    told: Option<(u64, u64, u64)>,
     /// It has told of its end.
     ends: bool,
     /// The kernel is to show the beginning of the call that it makes again.
@@ -156,6 +158,7 @@ impl Tracee {
             birth: Birth::Past,
             executes: None,
             foreign: false,
+            told: None,
             ends: false,
             shows_entry: false,
             configured: true,
@@ -164,6 +167,14 @@ impl Tracee {
 
     fn has(&self, option: i32) -> bool {
         self.options & option as u64 != 0
+    }
+
+    /// Where the thread is; a door that is known needs no second look.
+    fn locate(&self, pid: i32, regs: &remote::Regs) -> Location {
+        match self.door {
+            Some(door) if regs[reg::RAX] == MAGIC && regs[reg::RDI] == door => Location::Door(door),
+            _ => remote::locate(pid, regs),
+        }
     }
 
     /// Writes a word of the door, if that is known.
@@ -178,11 +189,15 @@ impl Tracee {
         remote::words(pid, self.door.ok_or(Errno(libc::ESRCH))?)
     }
 
-    /// Tells the thread how it goes on.
-    pub(super) fn tell_mode(&self, pid: i32) {
-        self.tell(pid, word::TRACED, 1);
-        self.tell(pid, word::MODE, self.mode);
-        self.tell(pid, word::OPTIONS, self.options);
+    /// Tells the thread how it goes on, if it does not know.
+    pub(super) fn tell_mode(&mut self, pid: i32) {
+        let news = self.door.map(|door| (door, self.mode, self.options));
+        if self.told != news {
+            self.tell(pid, word::TRACED, 1);
+            self.tell(pid, word::MODE, self.mode);
+            self.tell(pid, word::OPTIONS, self.options);
+            self.told = news;
+        }
     }
 
     /// The thread is in a system call; it was not traced yet when that began.
@@ -372,6 +387,7 @@ impl Classifier<'_> {
         let (pid, exe) = (self.pid, self.process.own.exe);
         let t = self.tracee();
         t.door = None;
+        t.told = None;
         t.cloning = None;
         t.stop = None;
         t.foreign = !remote::is_jib(pid, exe);
@@ -446,7 +462,7 @@ impl Classifier<'_> {
         match remote::sent(&info) {
             Sent::Heard => t.hide(pid, signal),
             Sent::Kick => self.kicked(),
-            Sent::Other if matches!(signal, libc::SIGSEGV | libc::SIGBUS) => match remote::locate(pid, &regs) {
+            Sent::Other if matches!(signal, libc::SIGSEGV | libc::SIGBUS) => match t.locate(pid, &regs) {
                 Location::Door(door) if info.code() > 0 => self.at_door(door),
                 // Its own handler finds out what it is.
                 _ => t.hide(pid, signal),
