@@ -242,6 +242,9 @@ pub(crate) struct RunArgs {
     /// The program is this open file; PROG is only its name
     #[arg(long, value_name = "FD", hide = true)]
     pub(crate) program_fd: Option<i32>,
+    /// The process is traced, and its tracer waits for the program to begin
+    #[arg(long, hide = true)]
+    pub(crate) traced: bool,
     /// Begin with the system call filters in this open file
     #[arg(long, value_name = "FD", hide = true)]
     pub(crate) filters_fd: Option<i32>,

@@ -89,7 +89,7 @@ macro_rules! heavy {
 
 heavy! {
     apt compilers tools python_mmap python_signal python_threading python_socket python_asyncio
-    python_multiprocessing_fork python_subprocess go rust node java redis postgres
+    python_multiprocessing_fork python_subprocess go rust node java redis postgres strace gdb
 }
 
 /// Each script is a test, and each test has a script.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jib_debug::address::Listener;
 use jib_debug::engine::{BLOCK, CAUSE_WATCHPOINT, Engine, Watched, is_cache_maintenance};
 use jib_debug::log::Sink;
+use jib_debug::points::{Hit, Watch};
 use jib_debug::server::{self, Times};
 use jib_debug::session::{Ended as DebugEnd, Session};
 use jib_debug::thread::{Debugged, Go};
@@ -126,19 +127,14 @@ impl Thread {
 
     fn run_piece(&mut self, debug: &mut Debug, most: u32) -> Exit {
         let most = if debug.tracer.is_some() { 1 } else { most };
-        let space = &self.process.space;
-        let state = &mut *self.vcpu.state;
-        let word = if most == 1 { space.word(state.pc()).ok() } else { None };
-        if let (Some(tracer), Some(word)) = (&debug.tracer, word) {
-            tracer.insn(state.pc(), word);
+        let pc = self.vcpu.state.pc();
+        if let Some(tracer) = &debug.tracer
+            && let Ok(word) = self.process.space.word(pc)
+        {
+            tracer.insn(pc, word);
         }
         let points = debug.debugged.as_ref().map(|d| d.points().clone()).unwrap_or_default();
-        let watches = if word.is_some_and(is_cache_maintenance) { &[] } else { points.watches() };
-        let mut watched = Watched::new(&mut self.runtime, watches, true);
-        let exit = debug.engine.run(&A64, &Code(space.clone()), state, &mut watched, most);
-        let hit = watched.hit;
-        // The engine has set the request to leave; what a signal handler wants is kept.
-        self.context.acknowledge_exit();
+        let (exit, hit) = self.run_piece_watched(&mut debug.engine, points.watches(), most);
         match (&mut debug.debugged, exit, hit) {
             (Some(d), Exit::Fault(Fault { cause: CAUSE_WATCHPOINT, .. }), Some(hit)) => {
                 d.watched(&mut self.vcpu.state, &hit);
@@ -150,6 +146,25 @@ impl Thread {
             }
             (None, exit, _) => exit,
         }
+    }
+
+    /// Runs `most` instructions at most, each access checked against `watches`.
+    pub(crate) fn run_piece_watched(
+        &mut self,
+        engine: &mut Engine,
+        watches: &[Watch],
+        most: u32,
+    ) -> (Exit, Option<Hit>) {
+        let code = Code(self.process.space.clone());
+        let state = &mut *self.vcpu.state;
+        let maintains = || most == 1 && code.word(state.pc()).is_ok_and(is_cache_maintenance);
+        let watches = if !watches.is_empty() && maintains() { &[] } else { watches };
+        let mut watched = Watched::new(&mut self.runtime, watches, true);
+        let exit = engine.run(&A64, &code, state, &mut watched, most);
+        let hit = watched.hit;
+        // The engine has set the request to leave; what a signal handler wants is kept.
+        self.context.acknowledge_exit();
+        (exit, hit)
     }
 
     /// A system call begins: it may take its time.

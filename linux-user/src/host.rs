@@ -6,11 +6,18 @@
 use std::arch::{asm, global_asm};
 use std::sync::atomic::AtomicU32;
 
+use crate::ptrace::{Door, door};
+
 /// What [`interruptible`] returns when a signal interrupted the call and the kernel would restart it
 /// if the handler has `SA_RESTART`.
 pub(crate) const ERESTARTSYS: i64 = -512;
 /// What it returns when a signal arrived before the call began: the signal goes first.
 pub(crate) const ERESTARTNOINTR: i64 = -513;
+
+/// What tracers see of a call that is made again if no handler runs.
+pub(crate) const ERESTARTNOHAND: i64 = -514;
+/// The same for calls that then go on with what is left of their time.
+pub(crate) const ERESTART_RESTARTBLOCK: i64 = -516;
 
 global_asm!(
     ".pushsection .text.jib_syscall,\"ax\",@progbits",
@@ -28,8 +35,12 @@ global_asm!(
     ".globl jib_syscall",
     ".hidden jib_syscall",
     ".p2align 4",
-    // rdi: number, rsi: six arguments, rdx: pending flag.
-    "jib_syscall: mov rax, rdi",
+    ".globl jib_stop, jib_stop_at",
+    ".hidden jib_stop, jib_stop_at",
+    // rdi: number, rsi: six arguments, rdx: pending flag. A tracer finds the flag in RBX.
+    "jib_syscall: push rbx",
+    "mov rbx, rdx",
+    "mov rax, rdi",
     "mov rcx, rdx",
     "mov r11, rsi",
     "mov rdi, qword ptr [r11]",
@@ -41,15 +52,25 @@ global_asm!(
     "jib_syscall_begin: cmp dword ptr [rcx], 0",
     "jne jib_syscall_not_begun",
     "syscall",
-    "jib_syscall_end: ret",
+    // A tracer knows these bytes: see `jib_call_end`.
+    "jib_syscall_end: pop rbx",
+    "ret",
+    ".quad {magic}",
     "jib_syscall_not_begun: mov rax, -513",
+    "pop rbx",
     "ret",
     "jib_syscall_backed_up: mov rax, -512",
+    "pop rbx",
+    "ret",
+    // rdi: the door. The privileged instruction faults; a tracer steps over it with 1 in RAX.
+    "jib_stop: movabs rax, {magic}",
+    "jib_stop_at: hlt",
     "ret",
     // Return from a host signal handler.
     "jib_restorer: mov eax, 15",
     "syscall",
     ".popsection",
+    magic = const door::MAGIC,
 );
 
 unsafe extern "C" {
@@ -58,6 +79,8 @@ unsafe extern "C" {
     static jib_syscall_not_begun: u8;
     static jib_syscall_backed_up: u8;
     static jib_restorer: u8;
+    static jib_stop_at: u8;
+    fn jib_stop(door: *const Door) -> u64;
     fn jib_syscall(nr: i64, args: *const [u64; 6], pending: *const AtomicU32) -> i64;
 }
 
@@ -68,6 +91,25 @@ pub(crate) fn interrupted(pc: u64, rcx: u64) -> Option<u64> {
     let (begin, end) = (&raw const jib_syscall_begin as u64, &raw const jib_syscall_end as u64);
     let resume = if rcx == end { &raw const jib_syscall_backed_up } else { &raw const jib_syscall_not_begun };
     (begin..end).contains(&pc).then_some(resume as u64)
+}
+
+/// The bytes at which a thread in [`interruptible`]'s system call will go on.
+pub(crate) const fn jib_call_end() -> [u8; 10] {
+    let [a, b, c, d, e, f, g, h] = door::MAGIC.to_le_bytes();
+    [0x5b, 0xc3, a, b, c, d, e, f, g, h]
+}
+
+/// Stops the calling thread until the tracer that watches `door` lets it go on; false, at once, if there is none.
+pub(crate) fn stop(door: &Door) -> bool {
+    // SAFETY: the stub follows the C ABI; the fault in it is recovered by a tracer or by our signal handler. The
+    // tracer changes words of the door, which are atomic, and the guest's state, which is behind a raw pointer.
+    unsafe { jib_stop(door) == 1 }
+}
+
+/// Is `pc` where [`stop`] faults? Then there is no tracer: where to resume, with 0 in RAX.
+pub(crate) fn not_traced(pc: u64) -> Option<u64> {
+    let at = &raw const jib_stop_at as u64;
+    (pc == at).then_some(at + 1)
 }
 
 /// Address of the host signal return stub.

@@ -20,6 +20,7 @@ mod mem;
 mod own;
 mod place;
 mod process;
+mod ptrace;
 pub mod root;
 mod run;
 mod runtime;
@@ -58,6 +59,8 @@ pub struct Config {
     pub env: Vec<OsString>,
     /// Where absolute paths are looked up first: a directory with an AArch64 system's files.
     pub sysroot: Option<PathBuf>,
+    /// The process is traced by another guest program (`ptrace`), which wants to see its first instruction.
+    pub traced: bool,
     /// An open file with system call filters to go on with.
     pub filters_fd: Option<i32>,
     /// The kernel release that `uname` tells, if not the host's.
@@ -103,6 +106,7 @@ impl Config {
             env: std::env::vars_os().map(pair).collect(),
             sysroot: None,
             ids: None,
+            traced: false,
             filters_fd: None,
             release: None,
             strace: false,

@@ -97,6 +97,12 @@ pub(crate) fn close_on_exec(fd: i32, on: bool) {
     host::call(libc::SYS_fcntl, &[fd as u64, libc::F_SETFD as u64, flag as u64]);
 }
 
+/// Do two paths lead to the same file?
+pub(crate) fn same_file(a: &str, b: &str) -> bool {
+    let id = |path: &str| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    id(a).is_some_and(|own| id(b) == Some(own))
+}
+
 /// Is `fd` the file that we run from? It may also be the program of somebody who started that by a descriptor, and
 /// us by an entry of the kernel's for it. Without `/proc` nobody but jib itself can have started us so.
 fn is_exe(fd: i32) -> bool {

@@ -12,6 +12,7 @@ use jib_frontend_aarch64::A64;
 
 use crate::host;
 use crate::own::OwnFds;
+use crate::ptrace::{Ledger, Tracees};
 use crate::seccomp;
 use crate::space::{AddressSpace, Changed};
 use crate::syscall::uring::Rings;
@@ -48,6 +49,10 @@ pub(crate) struct Process {
     pub at_exit: Option<AtExit>,
     /// System call filters given to all threads.
     pub filters: seccomp::Shared,
+    /// Threads that this process traces.
+    pub tracees: Tracees,
+    /// Changes of memory by a tracer of this process.
+    pub ledger: Ledger,
     /// Things behind a lock.
     pub shared: Mutex<Shared>,
 }

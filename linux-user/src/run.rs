@@ -5,8 +5,9 @@ use jib_ir::runtime::{Exit, Wait};
 use crate::ExitStatus;
 use crate::debug::Ran;
 use crate::host;
-use crate::signal::SigInfo;
+use crate::ptrace::is_whole;
 use crate::signal::frame::FaultRecord;
+use crate::signal::{SigInfo, TRAP_BRKPT};
 use crate::syscall;
 use crate::thread::Thread;
 
@@ -19,9 +20,8 @@ pub(crate) enum Ended {
     Process(ExitStatus),
 }
 
-/// `si_code` values.
+/// `si_code` of SIGILL for an undefined instruction.
 const ILL_ILLOPC: i32 = 1;
-const TRAP_BRKPT: i32 = 1;
 
 impl Thread {
     /// Runs until the thread or the process ends.
@@ -30,7 +30,7 @@ impl Thread {
             if let Some(end) = self.step() {
                 return end;
             }
-            if (self.context.is_pending() || self.restart)
+            if (self.context.is_due() || self.restart)
                 && let Some(end) = self.deliver_signals()
             {
                 return end;
@@ -39,13 +39,36 @@ impl Thread {
     }
 
     fn step(&mut self) -> Option<Ended> {
-        let exit = match self.debug.take() {
-            None => self.vcpu.run(&mut self.runtime),
+        if self.context.door().is_watched() {
+            return match self.run_watched() {
+                Ok(exit) => self.act_and_step(exit),
+                Err(end) => end,
+            };
+        }
+        match self.debug.take() {
+            None => {
+                let exit = self.vcpu.run(&mut self.runtime);
+                self.act(exit)
+            }
             Some(debug) => match self.run_debugged(debug) {
-                Ran::Exit(exit) => exit,
-                Ran::Signal(signal) => return self.debug_inject(signal),
+                Ran::Exit(exit) => self.act(exit),
+                Ran::Signal(signal) => self.debug_inject(signal),
             },
-        };
+        }
+    }
+
+    /// Sees to what ended an instruction that may be a tracer's step.
+    fn act_and_step(&mut self, exit: Exit) -> Option<Ended> {
+        let before = self.vcpu.state.pc();
+        let call = matches!(exit, Exit::Svc(_));
+        let whole = is_whole(&exit);
+        let end = self.act(exit);
+        // A system call that was put off has not been executed.
+        let put_off = call && self.vcpu.state.pc() == before.wrapping_sub(4);
+        if end.is_none() && whole && !put_off && self.is_stepped() { self.stepped() } else { end }
+    }
+
+    fn act(&mut self, exit: Exit) -> Option<Ended> {
         match exit {
             Exit::Svc(_) if self.debug.is_some() => {
                 self.debug_away();

@@ -51,11 +51,15 @@ pub(crate) fn run(config: Config) -> Result<ExitStatus, Error> {
     let handler_stack = HandlerStack::install();
     // Threads that the translator makes for itself inherit this: guest signals are not theirs.
     let mask = block_all();
+    let traced = config.traced;
     let (gdb, trace) = (config.gdb.clone(), config.trace.clone());
     let mut thread = first_thread(config, target, mask)?;
     debug::begin(gdb.as_ref(), trace.as_ref(), &mut thread)?;
     thread.context.enter();
     thread.context.set_mask(mask);
+    if traced {
+        thread.traced_exec();
+    }
     let end = thread.run();
     let status = thread.finish(end);
     // The process is about to end, and no handler may find a context that is gone; nor is it worth taking everything
@@ -122,6 +126,8 @@ fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread,
         pid: host::getpid(),
         at_exit: config.at_exit,
         filters: Default::default(),
+        tracees: Default::default(),
+        ledger: Default::default(),
         shared: Default::default(),
     };
     let actions = Arc::new(Actions::inherited());

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 
 use jib_backend::Vcpu;
+use jib_debug::engine::Engine;
 use jib_frontend_aarch64::A64;
 use jib_ir::state::{State, slot};
 use jib_ir::ty::Size;
@@ -80,6 +81,8 @@ pub(crate) struct Thread {
     pub header_read: Option<i32>,
     /// The debugger's side of it, if it is debugged or traced.
     pub debug: Option<Box<Debug>>,
+    /// The executor of single steps for a tracer, once there was one.
+    pub stepper: Option<Box<Engine>>,
 }
 
 // SAFETY: the raw pointer in the context leads into the thread's own state, on the heap.
@@ -144,6 +147,7 @@ impl Thread {
             exec: None,
             header_read: None,
             debug: None,
+            stepper: None,
         }
     }
 
@@ -154,8 +158,9 @@ impl Thread {
         if (thread && !sighand) || (sighand && (!vm || clear)) {
             return Err(Errno(libc::EINVAL));
         }
+        self.traced_cloning(c.flags);
         block_all();
-        let result = if self.context.is_pending() {
+        let result = if self.context.is_due() {
             // Let the signal in first, as if it had come before the call.
             Err(Errno(-host::ERESTARTNOINTR as i32))
         } else if thread {
@@ -176,6 +181,7 @@ impl Thread {
         let mut t = Thread::new(self.process.clone(), actions, &self.vcpu.state, self.context.mask(), role);
         t.ids = self.ids;
         (t.seccomp, t.filters_seen) = (self.seccomp.clone(), self.filters_seen);
+        t.context.door().inherit(self.context.door());
         let s = &mut t.vcpu.state;
         s.set_x(0, 0);
         s.set(slot::EXCL_ADDR, u64::MAX);
@@ -236,6 +242,7 @@ impl Thread {
     fn become_child(&mut self, c: &Clone, simple: bool) {
         self.role = Role::Child;
         self.debug_forked();
+        self.process.tracees.forget();
         // Those of the threads that are not here do not count.
         self.actions = Arc::new((*self.actions).clone());
         self.clear_tid = 0;
@@ -256,15 +263,21 @@ impl Thread {
         if c.has(libc::CLONE_SETTLS) {
             s.set(slot::TPIDR, c.tls);
         }
+        s.set_x(0, 0);
+        self.traced_born();
     }
 
     /// A child process in our own memory, which we wait for until it executes or ends.
-    fn shared_child(&mut self, c: &Clone, born: Option<Sender<i32>>) -> Result<i32, Errno> {
+    ///
+    /// A thread that is lent for it has a name of its own, which is not to be the child's.
+    fn shared_child(&mut self, c: &Clone, lent: Option<(Sender<i32>, [u8; 16])>) -> Result<i32, Errno> {
+        let (born, name) = lent.unzip();
         let actions = if c.has(libc::CLONE_SIGHAND) { self.actions.clone() } else { Arc::new((*self.actions).clone()) };
         let mut child = SharedChild {
             thread: self.child(c, actions, Role::Child),
             clear_handlers: c.flags & CLONE_CLEAR_SIGHAND != 0,
             born,
+            name,
         };
         let flags = (c.flags & !CLONE_CLEAR_SIGHAND) as c_int & !libc::CLONE_SETTLS | libc::CLONE_VFORK;
         let pid = clone_sharing(flags | c.exit_signal as c_int, c, &mut child);
@@ -284,14 +297,16 @@ impl Thread {
         let mut lender = self.child(c, self.actions.clone(), Role::Worker);
         lender.vcpu.state.set_x(31, self.vcpu.state.x(31));
         let c = Clone { flags: c.flags, ..*c };
+        let mut name = [0u8; 16];
+        call(libc::SYS_prctl, &[libc::PR_GET_NAME as u64, name.as_mut_ptr() as u64]);
         let body = move || {
             let _stack = HandlerStack::install();
             block_all();
-            let result = lender.shared_child(&c, Some(born));
+            let result = lender.shared_child(&c, Some((born, name)));
             Context::leave();
             _ = result;
         };
-        match std::thread::Builder::new().stack_size(HOST_STACK).spawn(body) {
+        match std::thread::Builder::new().name("jib-lender".into()).stack_size(HOST_STACK).spawn(body) {
             Ok(_) => started.recv().map_err(|_| Errno(libc::EAGAIN)),
             Err(_) => Err(Errno(libc::EAGAIN)),
         }
@@ -311,9 +326,11 @@ impl Thread {
     /// the end of a worker.
     pub(crate) fn finish(&mut self, end: Ended) -> ExitStatus {
         block_all();
-        if matches!(end, Ended::Process(_)) {
+        // A tracer may have changed the code.
+        if matches!(end, Ended::Process(_)) && !self.is_traced() {
             self.process.translator.keep();
         }
+        self.traced_end(end);
         if matches!(end, Ended::Process(_))
             && host::getpid() == self.process.pid
             && let Some(at_exit) = &self.process.at_exit
@@ -368,6 +385,7 @@ fn worker_main(mut t: Thread, c: &Clone, debug: Option<&Inherited>, born: &Sende
     t.debug = debug.map(|d| d.begin(&t.vcpu.state));
     // The parent waits in `recv`; if it has died, so shall we.
     _ = born.send(tid);
+    t.traced_born();
     let end = t.run();
     t.finish(end);
     let clear_tid = t.clear_tid;
@@ -459,6 +477,8 @@ struct SharedChild {
     thread: Thread,
     clear_handlers: bool,
     born: Option<Sender<i32>>,
+    /// What it is called, if not as the thread that makes it.
+    name: Option<[u8; 16]>,
 }
 
 /// Makes a process that shares our memory and runs `child`; returns when it has executed or ended.
@@ -498,11 +518,15 @@ extern "C" fn shared_child_main(arg: *mut c_void) -> c_int {
     if child.clear_handlers {
         t.actions.clear_handlers();
     }
+    if let Some(name) = &child.name {
+        call(libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name.as_ptr() as u64]);
+    }
     if let Some(born) = child.born.take() {
         // The receiver is alive: it waits for this.
         _ = born.send(host::getpid());
     }
     t.context.set_mask(t.context.mask());
+    t.traced_born();
     let end = t.run();
     match t.finish(end) {
         ExitStatus::Exited(code) => host::exit_group(code),

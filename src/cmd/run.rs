@@ -73,6 +73,7 @@ fn config(args: &RunArgs) -> Option<Config> {
     config.program_fd = args.program_fd;
     config.filters_fd = args.filters_fd;
     config.cache_fd = args.cache_fd.filter(|_| !has_borrowed_rights());
+    config.traced = args.traced;
     config.env = environment(args, config.env);
     config.sysroot = args.sysroot.clone();
     config.release = args.release.clone();

@@ -37,6 +37,7 @@ pub(crate) fn main(args: &ShellArgs) -> ExitCode {
         argv0: None,
         program_fd: None,
         filters_fd: None,
+        traced: false,
         release: None,
         ids: Vec::new(),
         stack: None,

@@ -55,7 +55,7 @@ pub fn start(
             }
         }
     };
-    thread::Builder::new().name("gdb".to_string()).spawn(body).map(drop)
+    thread::Builder::new().name("jib-gdb".to_string()).spawn(body).map(drop)
 }
 
 /// The way to the debugger. Replies go out in one piece.
@@ -101,7 +101,7 @@ fn read_all(mut stream: Stream, events: &Sender<Event>) {
 fn serve(stream: Stream, session: &Arc<Session>, debuggee: &Arc<dyn Debuggee>) -> io::Result<()> {
     let (sender, events) = mpsc::channel();
     let (reader, ours) = (stream.try_clone()?, sender.clone());
-    thread::Builder::new().name("gdb input".to_string()).spawn(move || read_all(reader, &ours))?;
+    thread::Builder::new().name("jib-gdb-input".to_string()).spawn(move || read_all(reader, &ours))?;
     session.attach(sender);
     if !session.wait_for_thread() {
         return Ok(());

@@ -2,6 +2,7 @@
 //! calls. What jib itself needs of the kernel is not the guest's doing and not filtered.
 
 pub(crate) mod bpf;
+pub(crate) mod notify;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -45,8 +46,10 @@ pub(crate) enum Verdict {
     Errno(i32),
     /// SIGSYS, with this datum.
     Trap(u16),
-    /// A debugger would be asked, and there is none.
-    Trace,
+    /// A tracer is asked, with this datum.
+    Trace(u16),
+    /// A supervisor is asked.
+    Notify,
     /// The thread dies.
     KillThread,
     /// The process dies of this signal.
@@ -88,8 +91,8 @@ impl Filter {
             0x7fff_0000 | 0x7ffc_0000 => Verdict::Allow,
             0x0005_0000 => Verdict::Errno((datum as i32).min(4095)),
             0x0003_0000 => Verdict::Trap(datum),
-            // Of a supervisor, too, there is none: listeners are refused when a filter is installed.
-            0x7ff0_0000 | 0x7fc0_0000 => Verdict::Trace,
+            0x7ff0_0000 => Verdict::Trace(datum),
+            0x7fc0_0000 => Verdict::Notify,
             0 => Verdict::KillThread,
             _ => Verdict::KillProcess(libc::SIGSYS),
         }
@@ -235,7 +238,8 @@ mod tests {
         assert_eq!(stack(&[0x0003_0007, 0x0005_0001]), Verdict::Trap(7));
         assert_eq!(stack(&[0x8000_0000, 0]), Verdict::KillProcess(libc::SIGSYS));
         assert_eq!(stack(&[0x0005_ffff]), Verdict::Errno(4095));
-        assert_eq!(stack(&[0x7ff0_0000]), Verdict::Trace);
+        assert_eq!(stack(&[0x7ff0_0003]), Verdict::Trace(3));
+        assert_eq!(stack(&[0x7fc0_0000]), Verdict::Notify);
     }
 
     #[test]

@@ -13,14 +13,14 @@ use crate::thread::Thread;
 use crate::{ExitStatus, host::Errno};
 
 /// Bytes of an AArch64 instruction.
-const INSN: u64 = 4;
+pub(crate) const INSN: u64 = 4;
 
 impl Thread {
     /// Delivers what is pending, then lets signals in again.
     pub(crate) fn deliver_signals(&mut self) -> Option<Ended> {
         loop {
             while let Some(info) = self.context.take() {
-                let Some(info) = self.debug_signal(&info) else { continue };
+                let Some(info) = self.debug_signal(&info).and_then(|info| self.traced_signal(&info)) else { continue };
                 if let Some(end) = self.deliver(&info, FaultRecord::default()) {
                     return Some(end);
                 }
@@ -31,7 +31,8 @@ impl Thread {
             }
             self.temporary_mask = None;
             self.context.set_mask(self.context.mask());
-            if !self.context.is_pending() {
+            // While a tracer had it, anything may have come.
+            if !self.context.is_pending() && !self.traced_boundary() {
                 return None;
             }
         }
@@ -41,6 +42,12 @@ impl Thread {
     pub(crate) fn step_back(&mut self) {
         let pc = self.vcpu.state.pc();
         self.vcpu.state.set_pc(pc.wrapping_sub(INSN));
+    }
+
+    /// Undoes [`Thread::step_back`].
+    pub(crate) fn step_forth(&mut self) {
+        let pc = self.vcpu.state.pc();
+        self.vcpu.state.set_pc(pc.wrapping_add(INSN));
     }
 
     /// Acts on one signal that was sent to us.
@@ -65,8 +72,13 @@ impl Thread {
 
     /// A signal that guest code brought upon itself: blocking or ignoring it does not help.
     pub(crate) fn force(&mut self, info: &SigInfo, fault: FaultRecord) -> Option<Ended> {
-        let Some(info) = &self.debug_signal(info) else { return None };
+        let own = info.signal();
+        let Some(info) = &self.debug_signal(info).and_then(|info| self.traced_signal(&info)) else { return None };
         let signal = info.signal();
+        if signal != own {
+            // A debugger's choice is a signal like any other.
+            return self.deliver(info, FaultRecord::default());
+        }
         let blocked = self.context.mask() & bit(signal) != 0;
         let end = if blocked || !self.actions.get(signal).is_handler() {
             self.report_death(signal, fault.addr);
@@ -135,7 +147,7 @@ impl Thread {
         s.set_x(31, placed.frame);
         s.set_pc(action.handler);
         s.set(slot::EXCL_ADDR, u64::MAX);
-        None
+        self.traced_handler()
     }
 
     /// What an interrupted system call turns into, now that a handler runs.

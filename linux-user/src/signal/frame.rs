@@ -24,7 +24,7 @@ const ESR_MAGIC: u32 = 0x4553_5201;
 const ESR_SIZE: u32 = 16;
 
 /// `PSTATE` bits besides NZCV that a program may hold: DIT and SSBS.
-const PSTATE_BITS: u64 = 1 << 24 | 1 << 12;
+pub(crate) const PSTATE_BITS: u64 = 1 << 24 | 1 << 12;
 
 /// The fault that caused a signal, as the frame shows it.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
+use std::mem::offset_of;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -15,12 +16,18 @@ use super::action::{Action, Actions, DEFAULT, DefaultAction, IGNORE, default_act
 use super::{NSIG, SYNCHRONOUS, SigInfo, bit};
 use crate::host::{self, call};
 use crate::mem;
+use crate::ptrace::Door;
+use crate::ptrace::door::{HEARD, KICK, word};
 
 /// What signal handlers of one thread see.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Context {
-    /// [`NOTHING`], [`NOTED`] or [`REMASK`]; also checked by interruptible system calls.
+    /// [`NOTHING`], [`NOTED`] or [`REMASK`]; also checked by interruptible system calls. A tracer knows that it is
+    /// the first.
     pending: AtomicU32,
+    /// Where a tracer looks in.
+    door: Door,
     /// The `EXIT_REQUEST` word of the thread's guest state.
     exit_request: *const AtomicU64,
     info: UnsafeCell<SigInfo>,
@@ -67,11 +74,23 @@ impl Context {
         let word = &raw mut state.0[slot::EXIT_REQUEST.0 as usize];
         Box::new(Context {
             pending: AtomicU32::new(NOTHING),
+            door: Door::new(state.0.as_ptr() as u64),
             exit_request: word.cast(),
             info: UnsafeCell::new(SigInfo([0; 128])),
             mask: AtomicU64::new(mask),
             held: AtomicU64::new(0),
         })
+    }
+
+    /// Offset of the door.
+    pub(crate) const DOOR: usize = offset_of!(Context, door);
+    /// Offset of the guest's signal mask.
+    pub(crate) const MASK: usize = offset_of!(Context, mask);
+
+    /// Where a tracer looks in.
+    #[inline]
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
     }
 
     /// Makes `self` the calling thread's context. Signals should be blocked.
@@ -94,6 +113,11 @@ impl Context {
         self.pending.load(Ordering::Relaxed) != NOTHING
     }
 
+    /// Is there something to do before the next instruction: that, or a tracer's call?
+    pub(crate) fn is_due(&self) -> bool {
+        self.is_pending() || self.door.get(word::CALLED) != 0
+    }
+
     /// The waiting signal.
     fn noted(&self) -> Option<SigInfo> {
         let noted = self.pending.load(Ordering::Acquire) == NOTED;
@@ -112,7 +136,7 @@ impl Context {
     /// Running code has left because it was asked to; it may run again.
     pub(crate) fn acknowledge_exit(&self) {
         self.request_exit(0);
-        if self.is_pending() {
+        if self.is_due() {
             self.request_exit(1);
         }
     }
@@ -190,8 +214,22 @@ impl Context {
         call(libc::SYS_rt_tgsigqueueinfo, &[pid, tid, signal as u64, info.0.as_ptr() as u64]);
     }
 
+    /// A tracer wants the thread to come to its next boundary.
+    fn on_kick(&self) {
+        self.door.set(word::TRACED, 1);
+        self.door.set(word::CALLED, 1);
+        if self.pending.load(Ordering::Relaxed) == NOTHING {
+            self.pending.store(REMASK, Ordering::Release);
+            self.request_exit(1);
+        }
+    }
+
     /// A signal that somebody sent. Returns whether all others must now be blocked.
     fn on_sent(&self, info: &SigInfo) -> bool {
+        if info.signal() == libc::SIGSEGV && info.queued_value() == Some(KICK) {
+            self.on_kick();
+            return true;
+        }
         let signal = bit(info.signal());
         let noted = self.pending.load(Ordering::Relaxed) == NOTED;
         if !noted && signal & self.mask() == 0 {
@@ -238,6 +276,11 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_
     }
     let mut at = Interrupted(context.cast());
     let pc = *at.register(libc::REG_RIP) as u64;
+    if let Some(resume) = host::not_traced(pc) {
+        *at.register(libc::REG_RIP) = resume as i64;
+        *at.register(libc::REG_RAX) = 0;
+        return;
+    }
     let addr = u64::from_le_bytes(std::array::from_fn(|i| info.0[16 + i]));
     if let Some(resume) = mem::recover(pc) {
         *at.register(libc::REG_RIP) = resume as i64;
@@ -271,6 +314,10 @@ extern "C" fn on_signal(_signal: i32, info: *mut libc::siginfo_t, context: *mut 
 fn on_signal_info(info: &SigInfo, context: *mut c_void) {
     let mut at = Interrupted(context.cast());
     let current = CURRENT.get();
+    if current.is_null() && info.queued_value() == Some(KICK) {
+        // None of the guest's threads yet, or no more.
+        return;
+    }
     if current.is_null() {
         // A thread that runs no guest code: let another one have the signal.
         *at.mask() = !SYNCHRONOUS;
@@ -407,7 +454,7 @@ impl Drop for HandlerStack {
 pub(crate) fn die_of(signal: i32) -> ! {
     install(signal, DEFAULT, 0);
     set_host_mask(!bit(signal));
-    call(libc::SYS_tgkill, &[host::getpid() as u64, host::gettid() as u64, signal as u64]);
+    raise(signal);
     // Only a signal whose default is not deadly gets here.
     host::exit_group(128 + signal)
 }
@@ -415,7 +462,13 @@ pub(crate) fn die_of(signal: i32) -> ! {
 /// Lets the host stop us by `signal`, which has a guest handler no more.
 pub(crate) fn stop_by(signal: i32) {
     install(signal, DEFAULT, 0);
-    call(libc::SYS_tgkill, &[host::getpid() as u64, host::gettid() as u64, signal as u64]);
+    raise(signal);
+}
+
+/// Sends the calling thread a signal of which a tracer has heard.
+fn raise(signal: i32) {
+    let (pid, tid, info) = (host::getpid() as u64, host::gettid() as u64, SigInfo::queued(signal, HEARD));
+    call(libc::SYS_rt_tgsigqueueinfo, &[pid, tid, signal as u64, info.0.as_ptr() as u64]);
 }
 
 const _: () = assert!(NSIG == 64);

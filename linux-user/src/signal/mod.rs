@@ -24,6 +24,13 @@ pub(crate) const fn bit(signal: i32) -> u64 {
     1 << ((signal - 1) & 63)
 }
 
+/// `si_code` of SIGTRAP for a breakpoint instruction.
+pub(crate) const TRAP_BRKPT: i32 = 1;
+/// `si_code` of SIGTRAP for a single step.
+pub(crate) const TRAP_TRACE: i32 = 2;
+/// `si_code` of SIGTRAP for a breakpoint or watchpoint register.
+pub(crate) const TRAP_HWBKPT: i32 = 4;
+
 /// `siginfo_t`, laid out the same on both sides.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
@@ -57,6 +64,29 @@ impl SigInfo {
         info
     }
 
+    /// One that a process sends with a value (`SI_QUEUE`).
+    pub(crate) fn queued(signal: i32, value: u64) -> SigInfo {
+        let mut info = SigInfo::user(signal);
+        info.put(8, libc::SI_QUEUE);
+        info.0[24..32].copy_from_slice(&value.to_le_bytes());
+        info
+    }
+
+    /// `si_value` of one that was sent with a value.
+    pub(crate) fn queued_value(&self) -> Option<u64> {
+        (self.code() == libc::SI_QUEUE).then(|| self.words()[3])
+    }
+
+    /// As 64-bit words.
+    pub(crate) fn words(&self) -> [u64; 16] {
+        std::array::from_fn(|w| u64::from_le_bytes(std::array::from_fn(|i| self.0[8 * w + i])))
+    }
+
+    /// From 64-bit words.
+    pub(crate) fn from_words(words: &[u64; 16]) -> SigInfo {
+        SigInfo(std::array::from_fn(|i| words[i / 8].to_le_bytes()[i % 8]))
+    }
+
     fn put(&mut self, at: usize, v: i32) {
         self.0[at..at + 4].copy_from_slice(&v.to_le_bytes());
     }
@@ -73,6 +103,31 @@ impl SigInfo {
     /// `si_code`
     pub(crate) fn code(&self) -> i32 {
         self.word(8)
+    }
+
+    /// Sets `si_code`.
+    pub(crate) fn set_code(&mut self, code: i32) {
+        self.put(8, code);
+    }
+
+    /// `si_pid`
+    pub(crate) fn sender(&self) -> i32 {
+        self.word(16)
+    }
+
+    /// Sets `si_pid`.
+    pub(crate) fn set_sender(&mut self, pid: i32) {
+        self.put(16, pid);
+    }
+
+    /// `si_status` of SIGCHLD and of `waitid`.
+    pub(crate) fn child_status(&self) -> i32 {
+        self.word(24)
+    }
+
+    /// Sets `si_status`.
+    pub(crate) fn set_child_status(&mut self, status: i32) {
+        self.put(24, status);
     }
 }
 

@@ -158,7 +158,7 @@ fn execute(t: &mut Thread, request: &Request) -> Answer {
         set_host_mask(t.context.mask());
     }
     // A child that was only made to execute has nothing worth keeping.
-    if t.role == Role::Main {
+    if t.role == Role::Main && !t.is_traced() {
         t.process.translator.keep();
     }
     let result = t.pass(libc::SYS_execveat, [dir as u64, path, argv_at, request.envp, flags as u64, 0]);
@@ -271,6 +271,9 @@ fn guest_arguments(
             call.argument(b"--cache");
             call.argument(b"off");
         }
+    }
+    if t.is_traced() {
+        call.argument(b"--traced");
     }
     call.argument(b"--program-fd");
     call.argument(descriptors.program.to_string().as_bytes());

@@ -15,16 +15,18 @@ mod strace;
 mod system;
 mod table;
 mod task;
+mod tasks;
 pub(crate) mod uring;
 mod wait;
 
 pub(crate) use exec::ExecCall;
 pub(crate) use file::HostStat;
 
-use crate::host::{self, ERESTARTNOINTR, ERESTARTSYS, Errno};
+use crate::host::{self, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, Errno};
 use crate::mem;
 use crate::run::Ended;
 use crate::seccomp::Mode;
+use crate::signal::deliver::INSN;
 use crate::thread::Thread;
 
 /// Arguments of a system call: x0 to x5.
@@ -51,14 +53,51 @@ pub(crate) enum Action {
 
 /// Makes the system call that the thread's registers ask for.
 pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
+    let mut nr = t.vcpu.state.x(8) as u32;
+    let after = t.vcpu.state.pc();
+    if t.is_traced() {
+        if t.context.is_due() {
+            // Signals, and what the tracer wants, come first.
+            t.step_back();
+            return None;
+        }
+        nr = t.traced_entry(nr);
+    }
+    // A tracer may want no call at all.
+    let end = if nr == u32::MAX { None } else { make(t, nr) };
+    // It may have come while the call was made.
+    if end.is_none() && t.is_traced() {
+        let result = match (t.restart, t.vcpu.state.pc() == after.wrapping_sub(INSN)) {
+            (true, _) => ERESTARTSYS,
+            (_, true) => ERESTARTNOINTR,
+            // Interrupted by a signal that has a handler: what the kernel would do without one.
+            _ if t.vcpu.state.x(0) as i64 == Errno(libc::EINTR).raw() && t.context.is_pending() => unhandled(nr),
+            _ => 0,
+        };
+        t.traced_exit(result);
+    }
+    end
+}
+
+/// What a tracer sees of a call that was interrupted and is not made again when a handler runs.
+fn unhandled(nr: u32) -> i64 {
+    match nr {
+        // pselect6, ppoll, rt_sigsuspend
+        72 | 73 | 133 => ERESTARTNOHAND,
+        // nanosleep, clock_nanosleep
+        101 | 115 => ERESTART_RESTARTBLOCK,
+        _ => 0,
+    }
+}
+
+fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {
     let s = &t.vcpu.state;
-    let nr = s.x(8) as u32;
-    let args: Args = std::array::from_fn(|i| s.x(i));
+    let mut args: Args = std::array::from_fn(|i| s.x(i));
     if let Some(mode) = t.process.filters.take(&mut t.filters_seen, &t.seccomp) {
         t.seccomp = mode;
     }
     if !matches!(t.seccomp, Mode::Free)
-        && let Some(end) = seccomp::intercept(t, nr, &args)
+        && let Some(end) = seccomp::intercept(t, &mut nr, &mut args)
     {
         return end;
     }

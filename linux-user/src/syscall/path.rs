@@ -51,6 +51,12 @@ pub(crate) fn absolute(t: &Thread, path: &[u8]) -> Meaning {
             }
         }
         Some(ProcFile::Cmdline | ProcFile::Environ | ProcFile::Auxv) if t.process.facts.disclosed => Meaning::Same,
+        // No thread has this number.
+        Some(ProcFile::Task(process, task)) if procfs::is_hidden(t, process, task) => {
+            Meaning::Other(c"/proc/self/task/0".to_owned())
+        }
+        Some(ProcFile::Task(..)) => Meaning::Same,
+        Some(ProcFile::Counts(counts)) if !counts.differs(t) => Meaning::Same,
         Some(made) => Meaning::Made(made),
         None => match t.process.in_sysroot(path).map(|p| CString::new(p.as_os_str().as_bytes())) {
             Some(Ok(there)) => Meaning::Other(there),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use jib_frontend_aarch64::cpu;
 
+use super::tasks;
 use crate::host;
 use crate::thread::Thread;
 use crate::vma::{Kind, Vma};
@@ -29,6 +30,71 @@ pub(crate) enum ProcFile {
     Auxv,
     /// `/proc/cpuinfo`
     CpuInfo,
+    /// `/proc/PID/status` and its like, which count threads.
+    Counts(Counts),
+    /// Something in `/proc/PID/task/TID`.
+    Task(Id, Id),
+}
+
+/// A process or thread in a path of `/proc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Id {
+    /// `self` or `thread-self`
+    Own,
+    /// A number.
+    Of(i32),
+}
+
+/// A file that counts the threads of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    process: Id,
+    task: Option<Id>,
+    /// `status`, not `stat`.
+    status: bool,
+}
+
+impl Id {
+    fn from_bytes(name: &[u8]) -> Option<Id> {
+        match name {
+            b"self" | b"thread-self" => Some(Id::Own),
+            _ => Some(Id::Of(std::str::from_utf8(name).ok()?.parse().ok()?)),
+        }
+    }
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Id::Own => f.write_str("self"),
+            Id::Of(id) => write!(f, "{id}"),
+        }
+    }
+}
+
+impl Counts {
+    /// The text of the file as the guest is to see it; `None` if that is what the kernel says.
+    fn text(self, t: &Thread) -> Option<String> {
+        let process = self.process.to_string();
+        let hidden = tasks::count_hidden(t, &process);
+        if hidden == 0 {
+            return None;
+        }
+        let task = self.task.map(|id| format!("task/{id}/")).unwrap_or_default();
+        let name = if self.status { "status" } else { "stat" };
+        let text = std::fs::read_to_string(format!("/proc/{process}/{task}{name}")).ok()?;
+        Some(if self.status { tasks::without_in_status(&text, hidden) } else { tasks::without_in_stat(&text, hidden) })
+    }
+
+    /// Does the kernel say something else than the guest is to see?
+    pub(crate) fn differs(self, t: &Thread) -> bool {
+        tasks::count_hidden(t, &self.process.to_string()) != 0
+    }
+}
+
+/// Is thread `task` of `process` none of the guest's?
+pub(crate) fn is_hidden(t: &Thread, process: Id, task: Id) -> bool {
+    tasks::is_hidden(t, &process.to_string(), &task.to_string())
 }
 
 /// Is `path` such a file?
@@ -36,6 +102,9 @@ pub(crate) fn recognise(path: &[u8]) -> Option<ProcFile> {
     let rest = path.strip_prefix(b"/proc/")?;
     if rest == b"cpuinfo" {
         return Some(ProcFile::CpuInfo);
+    }
+    if let Some(file) = about_threads(rest) {
+        return Some(file);
     }
     let mut parts = rest.split(|&c| c == b'/');
     let who = parts.next()?;
@@ -62,11 +131,35 @@ pub(crate) fn recognise(path: &[u8]) -> Option<ProcFile> {
     }
 }
 
+/// The same for files that tell of threads; `path` begins after `/proc/`. What is known by its name alone has
+/// precedence over [`ProcFile::Task`].
+fn about_threads(path: &[u8]) -> Option<ProcFile> {
+    let parts: Vec<&[u8]> = path.split(|&c| c == b'/').filter(|p| !p.is_empty()).collect();
+    let counts = |process, task, name: &[u8]| {
+        let status = name == b"status";
+        (status || name == b"stat").then_some(ProcFile::Counts(Counts { process, task, status }))
+    };
+    let process = Id::from_bytes(parts.first()?)?;
+    match parts[1..] {
+        [name] => counts(process, None, name),
+        [b"task", task, ref rest @ ..] => {
+            let task = Id::from_bytes(task)?;
+            match rest {
+                [b"exe" | b"maps" | b"cmdline" | b"environ" | b"auxv"] => None,
+                [name] => counts(process, Some(task), name).or(Some(ProcFile::Task(process, task))),
+                _ => Some(ProcFile::Task(process, task)),
+            }
+        }
+        _ => None,
+    }
+}
+
 /// An absolute path for a relative one that leads to such a file, if the directory `dir` is in `/proc`.
 pub(crate) fn absolute(dir: i32, path: &[u8]) -> Option<Vec<u8>> {
-    const NAMES: [&[u8]; 6] = [b"exe", b"maps", b"cmdline", b"environ", b"auxv", b"cpuinfo"];
+    const NAMES: [&[u8]; 8] = [b"exe", b"maps", b"cmdline", b"environ", b"auxv", b"cpuinfo", b"status", b"stat"];
     let last = path.rsplit(|&c| c == b'/').next()?;
-    if !NAMES.contains(&last) {
+    // A number may be a thread.
+    if !NAMES.contains(&last) && !last.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let link = if dir == libc::AT_FDCWD { "/proc/self/cwd".to_string() } else { format!("/proc/self/fd/{dir}") };
@@ -105,7 +198,8 @@ pub(crate) fn contents(t: &Thread, file: ProcFile) -> Vec<u8> {
         ProcFile::Environ => facts.environ.clone(),
         ProcFile::Auxv => facts.auxv.clone(),
         ProcFile::CpuInfo => cpu_info().into_bytes(),
-        ProcFile::Exe | ProcFile::ExeOf(_) => Vec::new(),
+        ProcFile::Counts(counts) => counts.text(t).unwrap_or_default().into_bytes(),
+        ProcFile::Exe | ProcFile::ExeOf(_) | ProcFile::Task(..) => Vec::new(),
     }
 }
 
@@ -211,14 +305,19 @@ mod tests {
         assert_eq!(recognise(format!("/proc/self/task/{pid}/auxv").as_bytes()), Some(ProcFile::Auxv));
         assert_eq!(recognise(b"/proc/cpuinfo"), Some(ProcFile::CpuInfo));
         assert_eq!(recognise(b"/proc/1/exe"), Some(ProcFile::ExeOf(1)));
+        let counts = |process, task, status| Some(ProcFile::Counts(Counts { process, task, status }));
+        assert_eq!(recognise(b"/proc/self/status"), counts(Id::Own, None, true));
+        assert_eq!(recognise(b"/proc/7/task/8/stat"), counts(Id::Of(7), Some(Id::Of(8)), false));
+        assert_eq!(recognise(b"/proc/self/task/1"), Some(ProcFile::Task(Id::Own, Id::Of(1))));
+        assert_eq!(recognise(b"/proc/self/task/1/comm"), Some(ProcFile::Task(Id::Own, Id::Of(1))));
         for other in [
             "/proc/1/maps",
             "/proc/sys/exe",
             "/proc/self/exe/x",
             "/proc/self",
             "/tmp/exe",
-            "/proc/self/status",
-            "/proc/self/task/1",
+            "/proc/self/statm",
+            "/proc/self/task",
         ] {
             assert_eq!(recognise(other.as_bytes()), None, "{other}");
         }

@@ -1,11 +1,12 @@
 //! `seccomp` and its `prctl`: installing filters, and what a filtered call meets.
 
-use super::{Answer, Args, copy_in, finish};
+use super::{Answer, Args, copy_in, copy_out, finish};
 use crate::ExitStatus;
 use crate::host::Errno;
 use crate::mem;
 use crate::run::Ended;
 use crate::seccomp::bpf::{INSN, Insn, MAX_INSNS};
+use crate::seccomp::notify::{self, NEW_LISTENER};
 use crate::seccomp::{self, Filter, Mode, Verdict};
 use crate::signal::SigInfo;
 use crate::signal::frame::FaultRecord;
@@ -15,9 +16,15 @@ use std::sync::Arc;
 const SET_MODE_STRICT: u32 = 0;
 const SET_MODE_FILTER: u32 = 1;
 const GET_ACTION_AVAIL: u32 = 2;
-/// Give the filter to all threads; the rest are about logging and speculation.
+const GET_NOTIF_SIZES: u32 = 3;
+/// Give the filter to all threads.
 const TSYNC: u64 = 1;
-const KNOWN_FLAGS: u64 = TSYNC | 2 | 4;
+/// If that fails for a thread, do not tell which by the result: that may be a listener.
+const TSYNC_ESRCH: u64 = 16;
+/// Once a supervisor has heard of a call, only deadly signals interrupt that.
+const WAIT_KILLABLE_RECV: u64 = 32;
+/// All, also those about logging and speculation.
+const KNOWN_FLAGS: u64 = TSYNC | 2 | 4 | NEW_LISTENER | TSYNC_ESRCH | WAIT_KILLABLE_RECV;
 
 pub(crate) fn seccomp(t: &mut Thread, a: &Args) -> Answer {
     match a[0] as u32 {
@@ -25,10 +32,34 @@ pub(crate) fn seccomp(t: &mut Thread, a: &Args) -> Answer {
         SET_MODE_FILTER => install(t, a[1], a[2]),
         GET_ACTION_AVAIL if a[1] == 0 => {
             let action = u32::from_le_bytes(copy_in(a[2])?);
-            const KNOWN: [u32; 7] = [0x8000_0000, 0, 0x0003_0000, 0x0005_0000, 0x7ff0_0000, 0x7ffc_0000, 0x7fff_0000];
+            const KNOWN: [u32; 8] =
+                [0x8000_0000, 0, 0x0003_0000, 0x0005_0000, 0x7fc0_0000, 0x7ff0_0000, 0x7ffc_0000, 0x7fff_0000];
             if KNOWN.contains(&action) { Ok(0) } else { Err(Errno(libc::EOPNOTSUPP)) }
         }
+        // The structures are the same on both sides.
+        GET_NOTIF_SIZES if a[1] == 0 => Ok(t.pass(libc::SYS_seccomp, *a)),
         _ => Err(Errno(libc::EINVAL)),
+    }
+}
+
+/// `ioctl`, which converts what supervisors read and answer.
+pub(crate) fn ioctl(t: &mut Thread, a: &Args) -> Answer {
+    match a[1] as u32 {
+        notify::RECEIVE => {
+            let result = t.pass(libc::SYS_ioctl, *a);
+            if result == 0 {
+                let mut notification = copy_in(a[2])?;
+                notify::received(&mut notification);
+                copy_out(a[2], &notification)?;
+            }
+            Ok(result)
+        }
+        notify::SEND => {
+            let mut response = copy_in(a[2])?;
+            notify::sent(&mut response)?;
+            Ok(t.pass(libc::SYS_ioctl, [a[0], a[1], response.as_ptr() as u64, 0, 0, 0]))
+        }
+        _ => Ok(t.pass(libc::SYS_ioctl, *a)),
     }
 }
 
@@ -52,7 +83,9 @@ fn strict(t: &mut Thread) -> Answer {
 }
 
 fn install(t: &mut Thread, flags: u64, program: u64) -> Answer {
-    if flags & !KNOWN_FLAGS != 0 || matches!(t.seccomp, Mode::Strict) {
+    let has = |flag: u64| flags & flag != 0;
+    let alone = has(NEW_LISTENER) && has(TSYNC) && !has(TSYNC_ESRCH) || has(WAIT_KILLABLE_RECV) && !has(NEW_LISTENER);
+    if flags & !KNOWN_FLAGS != 0 || alone || matches!(t.seccomp, Mode::Strict) {
         return Err(Errno(libc::EINVAL));
     }
     // `struct sock_fprog`: a count, and behind padding an address.
@@ -69,20 +102,45 @@ fn install(t: &mut Thread, flags: u64, program: u64) -> Answer {
     mem::read(at, &mut bytes).map_err(|_| Errno(libc::EFAULT))?;
     let program = bytes.as_chunks::<INSN>().0.iter().map(|b| Insn::from_bytes(*b)).collect();
     let filter = Filter::new(program, t.seccomp.filter())?;
+    let listener = if has(NEW_LISTENER) { notify::listen(flags)? } else { 0 };
     t.seccomp = Mode::Filtered(filter.clone());
     if flags & TSYNC != 0 {
         t.process.filters.give(filter);
     }
-    Ok(0)
+    Ok(listener as i64)
 }
 
 /// Asks the filters about a call; `Some` if it is not to be made, with how the thread goes on.
-pub(crate) fn intercept(t: &mut Thread, nr: u32, args: &Args) -> Option<Option<Ended>> {
+pub(crate) fn intercept(t: &mut Thread, nr: &mut u32, args: &mut Args) -> Option<Option<Ended>> {
+    let verdict = t.seccomp.verdict(*nr, t.vcpu.state.pc(), args);
+    let Verdict::Trace(datum) = verdict else { return obey(t, verdict, *nr, args) };
+    match t.traced_filter(*nr, datum) {
+        None => Some(finish(t, *nr, args, Errno(libc::ENOSYS).raw())),
+        // The tracer wants no call.
+        Some(u32::MAX) => Some(None),
+        Some(other) => {
+            *nr = other;
+            *args = std::array::from_fn(|i| t.vcpu.state.x(i));
+            // What the tracer made of it is judged, too, but it is not asked again.
+            match t.seccomp.verdict(*nr, t.vcpu.state.pc(), args) {
+                Verdict::Trace(_) => None,
+                verdict => obey(t, verdict, *nr, args),
+            }
+        }
+    }
+}
+
+/// Does what the filters say.
+fn obey(t: &mut Thread, verdict: Verdict, nr: u32, args: &Args) -> Option<Option<Ended>> {
     let pc = t.vcpu.state.pc();
-    match t.seccomp.verdict(nr, pc, args) {
+    match verdict {
         Verdict::Allow => None,
+        Verdict::Trace(_) => Some(finish(t, nr, args, Errno(libc::ENOSYS).raw())),
+        Verdict::Notify => match t.pass(notify::host_number(nr), *args) {
+            result if notify::lets_pass(result) => None,
+            result => Some(finish(t, nr, args, result)),
+        },
         Verdict::Errno(e) => Some(finish(t, nr, args, -(e as i64))),
-        Verdict::Trace => Some(finish(t, nr, args, Errno(libc::ENOSYS).raw())),
         Verdict::Trap(datum) => {
             let info = SigInfo::filtered(pc, nr, seccomp::ARCH, datum);
             Some(t.force(&info, FaultRecord::default()))

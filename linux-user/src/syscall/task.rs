@@ -100,8 +100,3 @@ pub(crate) fn setns(t: &mut Thread, a: &Args) -> Answer {
     const KINDS: u64 = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS) as u64;
     if a[1] == 0 || a[1] & KINDS != 0 { alone(t, libc::SYS_setns, a) } else { Ok(t.pass(libc::SYS_setns, *a)) }
 }
-
-/// A traced process would show the translator's registers: refused, as to an unprivileged debugger.
-pub(crate) fn ptrace(_: &mut Thread, _: &Args) -> Answer {
-    Err(Errno(libc::EPERM))
-}
