@@ -22,6 +22,8 @@ pub(crate) struct FaultTable {
     pub(crate) points: Vec<(u32, u64)>,
     /// For each of them the recipe of the flags, 0 where memory has them; empty if it has them everywhere.
     pub(crate) recipes: Vec<u32>,
+    /// Guest address at which the code begins.
+    pub(crate) pc: u64,
 }
 
 impl FaultTable {
@@ -191,13 +193,33 @@ impl CodeView {
     /// # Safety
     /// The arena must be alive, and so must the code at `pc`, as it is while its thread is inside.
     pub(crate) unsafe fn checkpoint(&self, pc: u64) -> Option<(u64, u32)> {
+        // SAFETY: the caller's promise.
+        let (table, offset) = unsafe { self.table(pc) }?;
+        table.find(offset)
+    }
+
+    /// The guest address that the code at host address `pc` is about, if that is compiled code of the arena.
+    ///
+    /// # Safety
+    /// As for [`CodeView::checkpoint`].
+    pub(crate) unsafe fn guest_pc(&self, pc: u64) -> Option<u64> {
+        // SAFETY: the caller's promise.
+        let (table, offset) = unsafe { self.table(pc) }?;
+        Some(table.find(offset).map_or(table.pc, |(pc, _)| pc))
+    }
+
+    /// The table of the code at host address `pc`, and the offset there.
+    ///
+    /// # Safety
+    /// As for [`CodeView::checkpoint`].
+    unsafe fn table(&self, pc: u64) -> Option<(&FaultTable, u32)> {
         let offset = (pc as usize).checked_sub(self.rx as usize).filter(|o| *o < self.len)?;
         // SAFETY: the map has an entry for each granule of the arena.
         let header = unsafe { (*self.map.add(offset / GRANULE)).load(Ordering::Acquire) };
         let start = (header as usize).checked_sub(1)? * GRANULE;
-        // SAFETY: the map leads to a header, whose table lives as long as the code.
-        let table = unsafe { &*(*self.rx.add(start).cast::<Header>()).table };
-        table.find((offset - start - size_of::<Header>()) as u32)
+        // SAFETY: the map leads to a header, whose table, if it has one, lives as long as the code.
+        let table = unsafe { (*self.rx.add(start).cast::<Header>()).table.as_ref() }?;
+        Some((table, (offset - start - size_of::<Header>()) as u32))
     }
 }
 
@@ -234,7 +256,7 @@ mod tests {
     #[test]
     fn code_leads_to_its_table() {
         let mut m = CodeMemory::new(1 << 20).expect("arena");
-        let table = FaultTable { points: vec![(0, 0x1000), (3, 0x1008)], recipes: vec![0, 7] };
+        let table = FaultTable { points: vec![(0, 0x1000), (3, 0x1008)], recipes: vec![0, 7], pc: 0x1000 };
         let a = m.add(&[0x90; 100], &table).expect("room");
         let b = m.add(&[0xc3; 10], &table).expect("room");
         let view = m.view();
@@ -244,6 +266,9 @@ mod tests {
         assert_eq!([at(a), at(a + 2), at(a + 3), at(a + 99)], [first, first, second, second]);
         assert_eq!(at(b + 9), second);
         assert_eq!(at(a - 64), None, "the header is not code");
+        let stub = m.add(&[0x90], std::ptr::null()).expect("room");
+        // SAFETY: the arena is alive.
+        assert_eq!(unsafe { (m.view().checkpoint(stub), m.view().guest_pc(stub)) }, (None, None), "no table");
         assert_eq!(at(0), None);
     }
 

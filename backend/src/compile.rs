@@ -67,7 +67,7 @@ impl Compiler {
         if !compiled.buffer.relocs().is_empty() {
             return Err(Error::Codegen(format!("region {:#x} wants relocations", region.key.pc)));
         }
-        let mut faults = FaultTable::default();
+        let mut faults = FaultTable { pc: region.key.pc, ..FaultTable::default() };
         for l in compiled.buffer.get_srclocs_sorted().iter().filter(|l| !l.loc.is_default()) {
             let (pc, flags) = lowered.checkpoints[l.loc.bits() as usize - 1];
             faults.points.push((l.start, pc));

@@ -14,7 +14,7 @@
 //! Guest state is exact whenever somebody can look at it, see `lower::state` for how faults keep that promise.
 //!
 //! Reading order: [`options`](Options), `translator`, `vcpu`, `cache`, `quick`, `lower`, `compile`, `code_memory`,
-//! `abi`, `entry`, [`fault`]; for whole systems [`tlb`].
+//! `abi`, `entry`, [`fault`]; for whole systems [`tlb`]; for profiles [`sample`].
 #![deny(unsafe_code)]
 
 mod abi;
@@ -28,9 +28,9 @@ mod fork_gate;
 mod kick;
 mod lower;
 mod options;
-mod perf;
 mod quick;
 mod recipe;
+pub mod sample;
 mod thunk;
 pub mod tlb;
 mod translator;
@@ -38,6 +38,8 @@ mod vcpu;
 mod worker;
 
 pub use kick::Kicker;
-pub use options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats};
+pub use options::{
+    EXITS, Emit, EngineKind, Error, CodeListener, Memory, Options, Published, RegionInfo, Stats, TIERS, Watcher,
+};
 pub use translator::Translator;
 pub use vcpu::Vcpu;

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use jib_ir::region::Key;
+
+use crate::sample::Sampler;
 
 /// Which executors may run guest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +52,17 @@ pub struct Options {
     pub optimize: bool,
     /// Run Cranelift's verifier on all generated code.
     pub verify: bool,
-    /// Write `/tmp/perf-PID.map` for `perf`.
-    pub perf_map: bool,
-    /// Let compiled code count the guest instructions that it executes, for [`crate::Translator::regions`].
+    /// Hears of all code as it is published.
+    pub listener: Option<CodeListener>,
+    /// Count the guest instructions that each tier executes, for [`Stats::executed`] and [`crate::Translator::regions`].
     pub count: bool,
+    /// Measure the processor time of guest code, for [`Stats::guest_ns`]; costs two system calls each time that a
+    /// thread's run loop is entered.
+    pub measure: bool,
+    /// Is given the means to read the counters at any time.
+    pub watcher: Option<Watcher>,
+    /// Samples what guest threads do.
+    pub sampler: Option<&'static Sampler>,
 }
 
 impl Default for Options {
@@ -68,9 +78,45 @@ impl Default for Options {
             cache_bytes: 256 << 20,
             optimize: false,
             verify: false,
-            perf_map: false,
+            listener: None,
             count: false,
+            measure: false,
+            watcher: None,
+            sampler: None,
         }
+    }
+}
+
+/// Code that has just been put where it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Published<'a> {
+    /// Guest address at which it begins.
+    pub pc: u64,
+    /// Host address.
+    pub address: u64,
+    /// The code.
+    pub bytes: &'a [u8],
+    /// Cranelift made it, not the quick tier.
+    pub optimized: bool,
+}
+
+/// Hears of published code, under the cache's lock: it must not use the translator.
+#[derive(Clone)]
+pub struct CodeListener(pub Arc<dyn Fn(&Published<'_>) + Send + Sync>);
+
+impl fmt::Debug for CodeListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodeListener")
+    }
+}
+
+/// Called once with a function that reads a translator's counters; that must not be called on a guest's thread.
+#[derive(Clone)]
+pub struct Watcher(pub Arc<dyn Fn(Box<dyn Fn() -> Stats + Send>) + Send + Sync>);
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
     }
 }
 
@@ -92,8 +138,10 @@ pub enum Emit {
 /// Counters of a translator's life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Blocks lifted for the interpreter.
+    /// Blocks lifted for the interpreter and the quick tier.
     pub blocks_lifted: u64,
+    /// Nanoseconds spent lifting them.
+    pub lift_ns: u64,
     /// Runs of interpreted blocks.
     pub block_runs: u64,
     /// Blocks translated by the quick tier.
@@ -128,7 +176,16 @@ pub struct Stats {
     pub misses: u64,
     /// How often compiled code was left, by the causes of [`EXITS`].
     pub exits: [u64; EXITS.len()],
+    /// Guest instructions executed by each of [`TIERS`]; with [`Options::count`] only. Threads that run the same code at
+    /// once may lose some.
+    pub executed: [u64; TIERS.len()],
+    /// Nanoseconds of processor time in the run loops of guest threads: executing, and translating on their own; with
+    /// [`Options::measure`] only.
+    pub guest_ns: u64,
 }
+
+/// The executors, in the order of [`Stats::executed`].
+pub const TIERS: [&str; 3] = ["interpreter", "quick", "optimized"];
 
 /// Why compiled code is left, in the order of [`Stats::exits`].
 pub const EXITS: [&str; 7] =

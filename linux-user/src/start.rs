@@ -90,7 +90,10 @@ fn first_thread(config: Config, target: Target, mask: u64) -> Result<Thread, Err
         program: own::adopt(target.program.into_file()),
         // A copy of standard error that the guest does not close by accident.
         log: if config.strace { own::keep(2).ok().or(Some(2)) } else { None },
-        watched: config.gdb.is_some() || config.trace.is_some() || config.at_exit.is_some(),
+        watched: config.gdb.is_some()
+            || config.trace.is_some()
+            || config.at_exit.is_some()
+            || config.backend.listener.is_some(),
     };
     let disclosed = disclose(&stack.places, &stack.auxv);
     let process = Process {

@@ -30,7 +30,7 @@ use jib_ir::ty::Ty;
 use crate::abi::HostFeatures;
 use crate::code_memory::FaultTable;
 use crate::compile::Code;
-use crate::options::Memory;
+use crate::options::{Memory, Options};
 use asm::{Asm, Label, Mem, RAX, RBP, RDI, RDX, RSI};
 use regs::{Loc, Registers, Value};
 
@@ -47,6 +47,8 @@ pub(crate) struct QuickCompiler {
     helpers: &'static [Helper],
     /// Guest memory is reached through the table of [`crate::tlb`].
     table: bool,
+    /// Code counts the guest instructions that it executes.
+    count: bool,
     asm: Asm,
     vals: Vec<Value>,
     regs: Box<Registers>,
@@ -79,6 +81,8 @@ struct Quick<'a> {
     faults: Vec<(u32, u64)>,
     /// Address of the first link cell.
     cells: u64,
+    /// Address of the counter of executed instructions, if they are counted.
+    executed: Option<u64>,
     /// Direct and indirect exits so far.
     exits: u64,
     /// The op being emitted.
@@ -103,12 +107,13 @@ pub(crate) fn link_stub() -> Vec<u8> {
 
 impl QuickCompiler {
     /// An emitter, unless the host lacks SSE4.1.
-    pub(crate) fn new(helpers: &'static [Helper], memory: Memory) -> Option<QuickCompiler> {
+    pub(crate) fn new(helpers: &'static [Helper], options: &Options) -> Option<QuickCompiler> {
         let host = HostFeatures::detect();
         host.sse41.then(|| QuickCompiler {
             host,
             helpers,
-            table: memory == Memory::Table,
+            table: options.memory == Memory::Table,
+            count: options.count,
             asm: Asm::default(),
             vals: Vec::new(),
             regs: Box::default(),
@@ -121,6 +126,7 @@ impl QuickCompiler {
         let exits = region.ops.iter().filter(|op| matches!(op, Op::Exit { .. } | Op::ExitInd { .. })).count();
         let cells: Box<[AtomicU64]> =
             (0..2 * exits).map(|n| AtomicU64::new(if n % 2 == 0 { stub } else { FIRST_COUNT })).collect();
+        let executed = Box::<AtomicU64>::default();
         self.asm.clear();
         self.cold.clear();
         let mut quick = Quick {
@@ -135,6 +141,7 @@ impl QuickCompiler {
             ops: Vec::new(),
             faults: Vec::new(),
             cells: cells.as_ptr() as u64,
+            executed: self.count.then_some(executed.as_ptr() as u64),
             exits: 0,
             at: 0,
             block_start: 0,
@@ -146,10 +153,10 @@ impl QuickCompiler {
         let bytes = self.asm.finish().to_vec();
         Some(Code {
             bytes,
-            faults: Box::new(FaultTable { points, recipes: Vec::new() }),
+            faults: Box::new(FaultTable { points, recipes: Vec::new(), pc: region.key.pc }),
             cells,
             ops,
-            executed: Box::default(),
+            executed,
         })
     }
 }
@@ -168,6 +175,10 @@ impl Quick<'_> {
         for (b, block) in self.region.blocks.iter().enumerate() {
             self.asm.bind(labels[b]);
             self.regs.clear();
+            if let (Some(executed), insns @ 1..) = (self.executed, block.insns) {
+                self.asm.mov_imm(RAX, executed);
+                self.asm.add_to(Mem::at(RAX, 0), insns as i32);
+            }
             (self.block, self.block_start) = (b, block.ops.start);
             for i in block.ops.clone() {
                 self.at = i;

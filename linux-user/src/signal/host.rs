@@ -9,6 +9,7 @@ use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use jib_backend::sample;
 use jib_ir::state::{State, slot};
 
 use super::action::{Action, Actions, DEFAULT, DefaultAction, IGNORE, default_action};
@@ -58,7 +59,12 @@ pub(crate) fn set_host_mask(mask: u64) -> u64 {
 fn kernel_pending() -> u64 {
     let mut set = 0u64;
     call(libc::SYS_rt_sigpending, &[&raw mut set as u64, 8]);
-    set
+    set & !samplers()
+}
+
+/// The signal of the profile's timers, while there is one: the host neither blocks it for the guest nor gives it to it.
+fn samplers() -> u64 {
+    if sample::is_active() { bit(sample::SIGNAL) } else { 0 }
 }
 
 impl Context {
@@ -156,7 +162,7 @@ impl Context {
         _ = self.pending.compare_exchange(REMASK, NOTHING, Ordering::AcqRel, Ordering::Acquire);
         self.acknowledge_exit();
         if !self.is_pending() {
-            set_host_mask(self.mask() & !SYNCHRONOUS);
+            set_host_mask(self.mask() & !SYNCHRONOUS & !samplers());
         }
     }
 
@@ -338,6 +344,9 @@ fn is_seen(signal: i32, action: &Action) -> bool {
 
 /// Tells the host what the guest wants of `signal`.
 pub(crate) fn set_disposition(signal: i32, action: &Action) {
+    if bit(signal) & samplers() != 0 {
+        return;
+    }
     let kept = action.flags as i32 & (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT);
     if (action.handler == DEFAULT || action.handler == IGNORE) && !is_seen(signal, action) {
         return install(signal, action.handler, kept);

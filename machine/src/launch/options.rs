@@ -44,8 +44,6 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How the CPUs' code is run.
     pub engine: Engine,
-    /// Tell at the end what the machine did.
-    pub stats: bool,
     /// Tell what is used and what the guest asks for in vain.
     pub verbose: bool,
     /// Where a debugger is waited for.
@@ -74,7 +72,6 @@ impl Default for Options {
             net: true,
             timeout: None,
             engine: Engine::default(),
-            stats: false,
             verbose: false,
             gdb: None,
             log: None,

@@ -1,6 +1,7 @@
 //! One run of a machine with its user: consoles, what the guest tells, time limit, restarts.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use jib_backend::Stats;
 use jib_debug::address::Listener;
 use jib_debug::log::{Log, Sink};
+use vm_memory::{Bytes, GuestAddress};
 
 use super::io::{Streams, Typed};
 use super::watch::{News, Watch};
@@ -19,7 +21,7 @@ use crate::host::escape::{Action, Escape, HELP};
 use crate::host::input::InputQueue;
 use crate::host::pump::pump_input;
 use crate::loader::{self, Kernel, Layout};
-use crate::machine::{Engine, Machine};
+use crate::machine::{Engine, Machine, Misses};
 
 /// How long the power key is held: guests sample it.
 const KEY_PRESS: Duration = Duration::from_millis(100);
@@ -146,12 +148,16 @@ pub(super) struct Plan {
 }
 
 /// How a run went.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Report {
     /// Why it ended.
     pub end: End,
     /// What the translator did.
     pub stats: Stats,
+    /// What the CPUs' TLBs missed.
+    pub misses: Misses,
+    /// The kernel's part of memory at the end, if its CPUs were sampled: it holds the kernel's symbols.
+    pub kernel: Vec<u8>,
     /// Restarts.
     pub restarts: u32,
 }
@@ -200,10 +206,17 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
         let events = events.clone();
         spawn("timeout", move || events.watch_time(limit))?;
     }
-    let mut report = Report { end: End::PowerOff, stats: Stats::default(), restarts: 0 };
+    let mut report = Report {
+        end: End::PowerOff,
+        stats: Stats::default(),
+        misses: Misses::default(),
+        kernel: Vec::new(),
+        restarts: 0,
+    };
     while events.lock().end.is_none() {
         let outcome = machine.run(start.0.entry, start.1.dtb);
         report.stats = outcome.stats;
+        report.misses += outcome.misses;
         let panicked = events.lock().panicked;
         match outcome.stop {
             Stop::Reset if panicked => events.end(End::Panic),
@@ -221,8 +234,18 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
     board.console_input.close();
     board.virtio_input.close();
     report.end = events.lock().end.unwrap_or(End::PowerOff);
+    if plan.engine.sampler.is_some() {
+        report.kernel = memory(&board, &start.0.memory);
+    }
     machine.ended(report.end.code());
     Ok(report)
+}
+
+/// A copy of physical memory; empty if it cannot be read.
+fn memory(board: &Board, range: &Range<u64>) -> Vec<u8> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    let read = board.space.ram().dma().read_slice(&mut bytes, GuestAddress(range.start));
+    read.map_or(Vec::new(), |()| bytes)
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), String> {
