@@ -1,4 +1,5 @@
-//! Memory for compiled code: one anonymous file mapped twice, once to write and once to run, never both.
+//! Memory for compiled code: shared anonymous memory mapped twice, once to write and once to run, never both. (`perf`
+//! looks into its map of names for anonymous memory only, not for a `memfd`.)
 //!
 //! The arena is a ring of segments filled one after the other. A segment is emptied as a whole when its turn comes
 //! again, so that old code goes first. In front of each piece of code lies a header that leads from a host address to
@@ -77,12 +78,9 @@ impl CodeMemory {
     pub(crate) fn new(len: usize) -> io::Result<CodeMemory> {
         let unit = SEGMENTS * 4096;
         let len = len.max(unit) / unit * unit;
-        let fd = memfd(len)?;
-        let rw = map(&fd, len, libc::PROT_READ | libc::PROT_WRITE, None)?;
-        let rx = map(&fd, len, libc::PROT_READ | libc::PROT_EXEC, None)?;
+        let (rw, rx) = twice(len)?;
         // SAFETY: zero is a valid atomic integer. (Untouched parts of the map stay without memory.)
         let map = unsafe { Box::<[AtomicU32]>::new_zeroed_slice(len / GRANULE).assume_init() };
-        // The mappings keep the file; its descriptor would be in the guest's way.
         Ok(CodeMemory { rw, rx, len, map, segment: 0, next: 0, sealed: 0, used: 0 })
     }
 
@@ -167,8 +165,8 @@ impl CodeMemory {
 
     /// Replaces both mappings by the copy `fd`, at the same addresses.
     pub(crate) fn replace(&mut self, fd: OwnedFd) -> io::Result<()> {
-        map(&fd, self.len, libc::PROT_READ | libc::PROT_WRITE, Some(self.rw))?;
-        map(&fd, self.len, libc::PROT_READ | libc::PROT_EXEC, Some(self.rx))?;
+        map(&fd, self.len, libc::PROT_READ | libc::PROT_WRITE, self.rw)?;
+        map(&fd, self.len, libc::PROT_READ | libc::PROT_EXEC, self.rx)?;
         Ok(())
     }
 }
@@ -238,11 +236,28 @@ fn memfd(len: usize) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Maps the file: somewhere, or over our own mapping at `at`.
-fn map(fd: &OwnedFd, len: usize, prot: libc::c_int, at: Option<NonNull<u8>>) -> io::Result<NonNull<u8>> {
-    let (addr, fixed) = at.map_or((std::ptr::null_mut(), 0), |p| (p.as_ptr().cast(), libc::MAP_FIXED));
-    // SAFETY: a new mapping, or one that replaces a mapping of ours of the same length.
-    let p = unsafe { libc::mmap(addr, len, prot, libc::MAP_SHARED | fixed, fd.as_raw_fd(), 0) };
+/// New memory, mapped to write and mapped to run.
+fn twice(len: usize) -> io::Result<(NonNull<u8>, NonNull<u8>)> {
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping.
+    let rw = mapped(unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) })?;
+    // SAFETY: with a length of 0, shared memory is mapped once more.
+    let rx = mapped(unsafe { libc::mremap(rw.as_ptr().cast(), 0, len, libc::MREMAP_MAYMOVE) })?;
+    // SAFETY: a mapping of ours.
+    match unsafe { libc::mprotect(rx.as_ptr().cast(), len, libc::PROT_READ | libc::PROT_EXEC) } {
+        0 => Ok((rw, rx)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Maps the file over our own mapping at `at`.
+fn map(fd: &OwnedFd, len: usize, prot: libc::c_int, at: NonNull<u8>) -> io::Result<NonNull<u8>> {
+    let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+    // SAFETY: it replaces a mapping of ours of the same length.
+    mapped(unsafe { libc::mmap(at.as_ptr().cast(), len, prot, flags, fd.as_raw_fd(), 0) })
+}
+
+fn mapped(p: *mut libc::c_void) -> io::Result<NonNull<u8>> {
     if p == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }

@@ -71,7 +71,7 @@ impl Profile {
     /// Writes the profile of a system, the memory of whose kernel this is.
     pub(crate) fn write_system(&self, kernel: &[u8]) -> Result<(), String> {
         let symbols = kallsyms::parse(kernel).unwrap_or_default();
-        let unknown = if symbols.is_empty() { "[kernel without kallsyms]" } else { "[kernel]" };
+        let unknown = if symbols.is_empty() { "[kernel without kallsyms]" } else { "[module]" };
         self.write("guest", "[jib: exception or device]", &mut |mode, address| match mode & EL {
             0 => "[user]".to_string(),
             _ => symbols.find(address).unwrap_or(unknown).to_string(),
@@ -114,6 +114,8 @@ fn folded(
             Activity::Translating => frames.insert(0, "[jib: translating]".to_string()),
             Activity::Outside => frames.insert(0, outside.to_string()),
         }
+        // Nameless functions that call each other are one.
+        frames.dedup_by(|a, b| a == b && a.starts_with('['));
         frames.push(root.to_string());
         let line: Vec<String> = frames.iter().rev().map(|f| f.replace(';', ":")).collect();
         *stacks.entry(line.join(";")).or_default() += u64::from(s.weight);
