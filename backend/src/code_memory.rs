@@ -238,9 +238,10 @@ fn memfd(len: usize) -> io::Result<OwnedFd> {
 
 /// New memory, mapped to write and mapped to run.
 fn twice(len: usize) -> io::Result<(NonNull<u8>, NonNull<u8>)> {
-    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping.
-    let rw = mapped(unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) })?;
+    let rw =
+        mapped(unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) })?;
     // SAFETY: with a length of 0, shared memory is mapped once more.
     let rx = mapped(unsafe { libc::mremap(rw.as_ptr().cast(), 0, len, libc::MREMAP_MAYMOVE) })?;
     // SAFETY: a mapping of ours.

@@ -39,7 +39,7 @@ mod worker;
 
 pub use kick::Kicker;
 pub use options::{
-    EXITS, Emit, EngineKind, Error, CodeListener, Memory, Options, Published, RegionInfo, Stats, TIERS, Watcher,
+    CodeListener, EXITS, Emit, EngineKind, Error, Memory, Options, Published, RegionInfo, Stats, TIERS, Watcher,
 };
 pub use translator::Translator;
 pub use vcpu::Vcpu;

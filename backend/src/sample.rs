@@ -3,7 +3,7 @@
 //! Each guest thread gets a timer on its processor-time clock, so a thread that sleeps in a system call is never
 //! woken. The timer's signal ([`SIGNAL`]) finds the guest's pc (in compiled code by the table that serves faults, else in
 //! the guest state), follows the chain of frame records from x29, and writes a sample into a buffer. Nothing of that
-//! takes a lock or memory from the allocator. The guest's host must keep [`SIGNAL`] from it.
+//! takes a lock or memory from the allocator. Signals of that number that others send go to [`pass_on`]'s function.
 //!
 //! Frame records: Arm's "Procedure Call Standard for the Arm 64-bit Architecture", section 6.4.6: x29 points to the
 //! caller's x29 and the return address.
@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -47,8 +48,7 @@ pub enum Activity {
 }
 
 impl Activity {
-    const ALL: [Activity; 4] =
-        [Activity::Compiled, Activity::Interpreted, Activity::Translating, Activity::Outside];
+    const ALL: [Activity; 4] = [Activity::Compiled, Activity::Interpreted, Activity::Translating, Activity::Outside];
 }
 
 /// One sample.
@@ -84,6 +84,17 @@ unsafe impl Sync for Sampler {}
 
 /// The one of this process, once it is there.
 static SAMPLER: AtomicPtr<Sampler> = AtomicPtr::new(ptr::null_mut());
+
+/// A signal handler as the kernel calls it.
+pub type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
+
+static OTHERS: OnceLock<Handler> = OnceLock::new();
+
+/// Signals of the number [`SIGNAL`] that are not the timers' go to `handler`, which must be async-signal-safe. The first
+/// call counts.
+pub fn pass_on(handler: Handler) {
+    _ = OTHERS.set(handler);
+}
 
 /// What the handler knows of its thread.
 #[derive(Clone, Copy)]
@@ -245,6 +256,7 @@ impl Timer {
             event.sigev_notify = libc::SIGEV_THREAD_ID;
             event.sigev_signo = SIGNAL;
             event.sigev_notify_thread_id = libc::syscall(libc::SYS_gettid) as i32;
+            event.sigev_value.sival_ptr = mark();
             let spec = libc::itimerspec { it_interval: step, it_value: step };
             libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &mut event, &mut id) == 0
                 && libc::timer_settime(id, 0, &spec, ptr::null_mut()) == 0
@@ -262,13 +274,22 @@ impl Drop for Timer {
     }
 }
 
-extern "C" fn on_sample(_: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let Some(sampler) = current() else { return };
-    // SAFETY: the kernel passes a valid structure. Of a timer's it is: signal, errno, code, padding, timer, overrun.
-    let (code, overrun) = unsafe { ((*info).si_code, *info.cast::<i32>().add(5)) };
-    if code != libc::SI_TIMER {
+/// What our timers send along.
+fn mark() -> *mut libc::c_void {
+    (&raw const SAMPLER).cast_mut().cast()
+}
+
+extern "C" fn on_sample(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a valid structure. A timer's begins: signal, errno, code, padding, timer, overrun, value.
+    let (code, overrun, value) =
+        unsafe { ((*info).si_code, *info.cast::<i32>().add(5), *info.cast::<*mut libc::c_void>().add(3)) };
+    let ours = code == libc::SI_TIMER && value == mark();
+    let (true, Some(sampler)) = (ours, current()) else {
+        if let Some(handler) = OTHERS.get() {
+            handler(signal, info, context);
+        }
         return;
-    }
+    };
     let Known { state, activity } = KNOWN.get();
     // SAFETY: the state belongs to this thread, which forgets it before it goes. Compiled code that was interrupted
     // changes it, but not while this runs.
@@ -360,7 +381,10 @@ mod tests {
         let (samples, lost) = sampler.samples();
         assert_eq!(lost, 0);
         let s = &samples[0];
-        assert_eq!((s.activity, s.stack.as_slice()), (Activity::Interpreted, &[0x1000, 0x1500, 0x2000, 0x3000, 0x4000][..]));
+        assert_eq!(
+            (s.activity, s.stack.as_slice()),
+            (Activity::Interpreted, &[0x1000, 0x1500, 0x2000, 0x3000, 0x4000][..])
+        );
         assert!(s.weight >= 1 && s.thread != 0);
         assert_eq!(samples[before + 1].activity, Activity::Outside);
     }

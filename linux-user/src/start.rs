@@ -21,7 +21,7 @@ use crate::runtime::Code;
 use crate::script::{self, InterpreterLine};
 use crate::seccomp::{self, Mode};
 use crate::signal::action::Actions;
-use crate::signal::host::{Context, HandlerStack, block_all, install_fault_handlers, set_host_mask};
+use crate::signal::host::{Context, HandlerStack, block_all, install_fault_handlers, set_host_mask, share_samplers};
 use crate::space::AddressSpace;
 use crate::stack::{self, Contents};
 use crate::syscall::ids::Ids;
@@ -45,6 +45,7 @@ struct Target {
 pub(crate) fn run(config: Config) -> Result<ExitStatus, Error> {
     let target = find_target(&config)?;
     install_fault_handlers();
+    share_samplers();
     let handler_stack = HandlerStack::install();
     // Threads that the translator makes for itself inherit this: guest signals are not theirs.
     let mask = block_all();

@@ -30,15 +30,8 @@ pub(crate) enum Class {
 
 impl Class {
     /// All, in the order of tables.
-    pub(crate) const ALL: [Class; 7] = [
-        Class::Integer,
-        Class::Calls,
-        Class::Memory,
-        Class::Float,
-        Class::Vector,
-        Class::Startup,
-        Class::Command,
-    ];
+    pub(crate) const ALL: [Class; 7] =
+        [Class::Integer, Class::Calls, Class::Memory, Class::Float, Class::Vector, Class::Startup, Class::Command];
 
     /// As tables say it.
     pub(crate) const fn name(self) -> &'static str {

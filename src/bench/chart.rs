@@ -48,12 +48,13 @@ impl LogAxis {
 
 /// A number without needless digits.
 pub(crate) fn number(v: f64) -> String {
-    match v {
-        v if v >= 100.0 => format!("{v:.0}"),
+    let text = match v {
+        v if v >= 100.0 => return format!("{v:.0}"),
         v if v >= 10.0 => format!("{v:.1}"),
-        v if v >= 0.095 => format!("{:.2}", v).trim_end_matches('0').trim_end_matches('.').to_string(),
-        v => format!("{v:.3}").trim_end_matches('0').trim_end_matches('.').to_string(),
-    }
+        v if v >= 0.095 => format!("{v:.2}"),
+        v => format!("{v:.3}"),
+    };
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
 /// Coordinates with a tenth of a unit.
@@ -147,12 +148,12 @@ pub(crate) fn splits(rows: &[(&str, Split, f64)]) -> Markup {
     svg(bottom + 4.0, "where the time goes", &body)
 }
 
-/// Guest instructions per second over time, by the tier that executed them; areas one on the other.
+/// Guest instructions per second of processor time, over that time (so that other work of the machine does not show), by the tier that executed them; areas one on the other.
 pub(crate) fn tiers(name: &str, timeline: &[Moment]) -> Markup {
     const HEIGHT: f64 = 150.0;
     let (left, top, bottom) = (46.0, 12.0, HEIGHT - 22.0);
     let rates = rates(timeline);
-    let end = timeline.last().map_or(1e-3, |m| m.at_s).max(1e-3);
+    let end = timeline.last().map_or(1e-3, |m| m.cpu_s).max(1e-3);
     let highest = rates.iter().map(|r| r.1.iter().sum::<f64>()).fold(1e6, f64::max);
     let x = |t: f64| left + (t / end).clamp(0.0, 1.0) * (RIGHT - left);
     let y = |v: f64| bottom - v / highest * (bottom - top);
@@ -182,14 +183,14 @@ pub(crate) fn tiers(name: &str, timeline: &[Moment]) -> Markup {
     svg(HEIGHT, &format!("{name}: million instructions per second over time"), &body)
 }
 
-/// Spans of time with the instructions per second of each tier in them.
+/// Spans of processor time with the instructions per second of each tier in them.
 fn rates(timeline: &[Moment]) -> Vec<((f64, f64), [f64; 3])> {
-    let spans = timeline.windows(2).filter(|w| w[1].at_s - w[0].at_s > 1e-6);
+    let spans = timeline.windows(2).filter(|w| w[1].cpu_s - w[0].cpu_s > 1e-6);
     let rate = |w: &[Moment]| {
         let (a, b) = (w[0], w[1]);
         // Threads that run the same code at once may take back what the others counted.
-        let per_second = |k: usize| b.executed[k].saturating_sub(a.executed[k]) as f64 / (b.at_s - a.at_s);
-        ((a.at_s, b.at_s), [0, 1, 2].map(per_second))
+        let per_second = |k: usize| b.executed[k].saturating_sub(a.executed[k]) as f64 / (b.cpu_s - a.cpu_s);
+        ((a.cpu_s, b.cpu_s), [0, 1, 2].map(per_second))
     };
     spans.map(rate).collect()
 }
@@ -211,12 +212,12 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!([123.4, 12.34, 1.234, 1.0, 0.5, 0.0123].map(number), ["123", "12.3", "1.23", "1", "0.5", "0.012"]);
+        assert_eq!([123.4, 10.0, 1.234, 1.0, 0.5, 0.0123].map(number), ["123", "10", "1.23", "1", "0.5", "0.012"]);
     }
 
     #[test]
     fn rates_are_per_second() {
-        let m = |at_s, quick| Moment { at_s, executed: [0, quick, 0], translated: [0, 0] };
+        let m = |cpu_s, quick| Moment { at_s: 9.0, cpu_s, executed: [0, quick, 0], translated: [0, 0] };
         let rates = rates(&[m(0.0, 0), m(0.5, 100), m(0.5, 100), m(1.0, 50)]);
         assert_eq!(rates, [((0.0, 0.5), [0.0, 200.0, 0.0]), ((0.5, 1.0), [0.0, 0.0, 0.0])]);
     }
@@ -227,8 +228,14 @@ mod tests {
             let pattern = format!(" {name}=\"");
             svg.split(&pattern).skip(1).filter_map(|rest| rest.split('"').next()?.parse().ok()).collect()
         };
-        let size: Vec<f64> = svg.split("viewBox=\"").nth(1).and_then(|s| s.split('"').next()).expect("a box")
-            .split(' ').map(|n| n.parse().expect("a number")).collect();
+        let size: Vec<f64> = svg
+            .split("viewBox=\"")
+            .nth(1)
+            .and_then(|s| s.split('"').next())
+            .expect("a box")
+            .split(' ')
+            .map(|n| n.parse().expect("a number"))
+            .collect();
         for (names, limit) in [(["x", "x1", "x2", "cx"], size[2]), (["y", "y1", "y2", "cy"], size[3])] {
             for name in names {
                 for v in attribute(name) {
@@ -269,6 +276,8 @@ mod tests {
             let dot = text.split(&format!("class=\"dot {class}\" cx=\"")).nth(1).expect("a dot");
             dot.split('"').next().expect("a place").parse().expect("a number")
         };
-        assert!(x("interpreter") < x("qemu") && x("qemu") < x("quick") && x("quick") < x("jib") && x("jib") < x("native"));
+        assert!(
+            x("interpreter") < x("qemu") && x("qemu") < x("quick") && x("quick") < x("jib") && x("jib") < x("native")
+        );
     }
 }

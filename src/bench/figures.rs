@@ -69,7 +69,14 @@ impl Row {
 impl Report {
     /// Nothing measured yet.
     pub(crate) fn new(tools: &Tools, engines: Vec<Engine>, runs: usize) -> Report {
-        Report { machine: Machine::this(tools), runs, engines, rows: Vec::new(), problems: Vec::new(), interrupted: false }
+        Report {
+            machine: Machine::this(tools),
+            runs,
+            engines,
+            rows: Vec::new(),
+            problems: Vec::new(),
+            interrupted: false,
+        }
     }
 
     /// The classes that have rows.
@@ -136,7 +143,12 @@ fn first_line(command: &mut Command) -> Option<String> {
 pub(crate) fn example() -> Report {
     let cost = |cpu_s: f64| Cost { wall_s: cpu_s * 1.1, cpu_s, rss_kib: 9000, runs: 5 };
     let row = |name: &str, class, seconds: [f64; 6]| {
-        let moment = |i: u64| Moment { at_s: i as f64 / 10.0, executed: [50 * i, i * i * 300, i * i * i * 700], translated: [i, i] };
+        let moment = |i: u64| Moment {
+            at_s: i as f64 / 10.0,
+            cpu_s: i as f64 / 11.0,
+            executed: [50 * i, i * i * 300, i * i * i * 700],
+            translated: [i, i],
+        };
         let mut inside = Figures { cpu_s: 1.0, wall_s: 1.0, ..Figures::default() };
         inside.split = crate::cmd::stats::Split { translate_s: 0.2, execute_s: 0.7, runtime_s: 0.1 };
         Row {

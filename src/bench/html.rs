@@ -60,9 +60,9 @@ fn what_was_run(r: &Report) -> String {
 /// The figures to remember.
 fn hero(r: &Report) -> Markup {
     let pairs = [
-        (Engine::Qemu, Engine::Jib, "times as fast as QEMU"),
-        (Engine::Jib, Engine::Native, "times native time"),
-        (Engine::Interpreter, Engine::Jib, "times as fast as interpreting"),
+        (Engine::Qemu, Engine::Jib, "as fast as QEMU"),
+        (Engine::Jib, Engine::Native, "the time of native programs"),
+        (Engine::Interpreter, Engine::Jib, "as fast as interpreting"),
     ];
     let of = if r.rows_of(None).count() > 1 { "geometric mean of programs" } else { "this program" };
     html! {
@@ -154,7 +154,7 @@ fn over_time(r: &Report) -> Markup {
     html! {
         @if !rows.is_empty() {
             h2 { "As the tiers come in" }
-            p { "Million guest instructions per second from the start to the end of a run, by the tier that executed them. Counting them slows this run somewhat." }
+            p { "Million guest instructions per second from the start to the end of a run, by the tier that executed them; both seconds are of processor time, jib's own work included. Counting slows this run somewhat." }
             (legend(&[("interpreter", "interpreter"), ("quick", "quick tier"), ("optimized", "optimizing tier")]))
             div.cards {
                 @for row in rows {
@@ -258,6 +258,6 @@ mod tests {
         r.rows[0].costs.remove(&Engine::Qemu);
         r.rows[0].class = Class::Command;
         let page = page(&r);
-        assert!(page.contains("Relative to native") && !page.contains("times as fast as QEMU") && !page.contains("NaN"));
+        assert!(page.contains("Relative to native") && !page.contains("as fast as QEMU") && !page.contains("NaN"));
     }
 }

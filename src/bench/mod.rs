@@ -304,8 +304,14 @@ mod tests {
         let outcome = |text: &str, raw| Outcome { output: text.into(), status: ExitStatus::from_raw(raw) };
         let good = outcome("a\nb\n", 0);
         assert_eq!(difference(&good, &good.clone()), None);
-        assert_eq!(difference(&outcome("a\nc\n", 0), &good).as_deref(), Some("line 2 of its output is \"c\", not \"b\""));
-        assert_eq!(difference(&outcome("a\n", 0), &good).as_deref(), Some("line 2 of its output is nothing, not \"b\""));
+        assert_eq!(
+            difference(&outcome("a\nc\n", 0), &good).as_deref(),
+            Some("line 2 of its output is \"c\", not \"b\"")
+        );
+        assert_eq!(
+            difference(&outcome("a\n", 0), &good).as_deref(),
+            Some("line 2 of its output is nothing, not \"b\"")
+        );
         assert!(difference(&outcome("a\nb\n", 11), &good).is_some_and(|d| d.contains("SIGSEGV")));
     }
 

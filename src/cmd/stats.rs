@@ -95,6 +95,8 @@ pub(crate) struct Tlb {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Moment {
     pub(crate) at_s: f64,
+    /// Processor time of the process.
+    pub(crate) cpu_s: f64,
     /// Guest instructions, by interpreter, quick and optimised code.
     pub(crate) executed: [u64; 3],
     /// Guest instructions translated, by the quick tier and by Cranelift.
@@ -105,8 +107,7 @@ impl Figures {
     /// Of the counters at the end of a process.
     pub(crate) fn new(s: &Stats, misses: Option<Misses>, wall: Duration, counted: bool) -> Figures {
         let seconds = |ns: u64| ns as f64 / 1e9;
-        let cpu = clock_gettime(ClockId::ProcessCPUTime);
-        let cpu_s = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
+        let cpu_s = processor_s();
         // Lifting and the quick tier's work are done in the run loops, Cranelift's in a thread of its own.
         let here_s = seconds(s.lift_ns + s.quick_ns);
         let execute_s = (seconds(s.guest_ns) - here_s).max(0.0);
@@ -161,13 +162,19 @@ impl Figures {
         line("  translating", part(self.split.translate_s));
         line("  executing", part(self.split.execute_s));
         line("  everything else", part(self.split.runtime_s));
-        line("interpreter", format!("{} blocks lifted in {:.1} ms", self.interpreter.blocks, self.interpreter.lift_s * 1e3));
+        line(
+            "interpreter",
+            format!("{} blocks lifted in {:.1} ms", self.interpreter.blocks, self.interpreter.lift_s * 1e3),
+        );
         line("  ran", format!("{} blocks, {} guest instructions", self.interpreter.runs, self.interpreter.executed));
         for (name, tier) in [("quick tier", &self.quick), ("optimizing tier", &self.optimized)] {
             let insns = tier.guest_insns.max(1) as f64;
             let discarded = if tier.discarded > 0 { format!(", {} discarded", tier.discarded) } else { String::new() };
             line(name, format!("{} regions of {} guest instructions{discarded}", tier.regions, tier.guest_insns));
-            line("  host bytes", format!("{} ({:.1} per instruction)", tier.host_bytes, tier.host_bytes as f64 / insns));
+            line(
+                "  host bytes",
+                format!("{} ({:.1} per instruction)", tier.host_bytes, tier.host_bytes as f64 / insns),
+            );
             let (ms, us) = (tier.translate_s * 1e3, tier.translate_s * 1e6 / insns);
             line("  time translating", format!("{ms:.1} ms ({us:.2} us per instruction)"));
             if let Some(executed) = tier.executed {
@@ -189,6 +196,12 @@ impl Figures {
         }
         lines
     }
+}
+
+/// Seconds of processor time that the process has used.
+fn processor_s() -> f64 {
+    let t = clock_gettime(ClockId::ProcessCPUTime);
+    t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
 }
 
 /// What is told at the end of a run, and what has to be kept for it.
@@ -275,6 +288,7 @@ impl Timeline {
     fn add(&self, at: Duration, s: &Stats) {
         let moment = Moment {
             at_s: at.as_secs_f64(),
+            cpu_s: processor_s(),
             executed: s.executed,
             translated: [s.quick_insns, s.guest_insns],
         };

@@ -85,7 +85,9 @@ impl Profile {
             return Err("no samples: the guest took too little processor time for a profile".to_string());
         }
         if lost > 0 {
-            crate::report::tell(format_args!("the profile lacks {lost} samples at its end: there was no room for them"));
+            crate::report::tell(format_args!(
+                "the profile lacks {lost} samples at its end: there was no room for them"
+            ));
         }
         let lines = folded(&samples, root, outside, name);
         let text = match self.form {
@@ -100,12 +102,7 @@ impl Profile {
 }
 
 /// The stacks with the milliseconds they stand for, sorted.
-fn folded(
-    samples: &[Sample],
-    root: &str,
-    outside: &str,
-    name: &mut dyn FnMut(u32, u64) -> String,
-) -> Vec<String> {
+fn folded(samples: &[Sample], root: &str, outside: &str, name: &mut dyn FnMut(u32, u64) -> String) -> Vec<String> {
     let mut stacks: BTreeMap<String, u64> = BTreeMap::new();
     for s in samples {
         let mut frames = frames(s, name);

@@ -62,9 +62,19 @@ fn kernel_pending() -> u64 {
     set & !samplers()
 }
 
-/// The signal of the profile's timers, while there is one: the host neither blocks it for the guest nor gives it to it.
+/// The signal of the profile's timers, while there is one.
 fn samplers() -> u64 {
     if sample::is_active() { bit(sample::SIGNAL) } else { 0 }
+}
+
+/// The signals that the host does not block for the guest, since they serve us, too.
+fn unblocked() -> u64 {
+    SYNCHRONOUS | samplers()
+}
+
+/// Has what others send of the profile's signal come to the guest.
+pub(crate) fn share_samplers() {
+    sample::pass_on(on_signal);
 }
 
 impl Context {
@@ -162,7 +172,7 @@ impl Context {
         _ = self.pending.compare_exchange(REMASK, NOTHING, Ordering::AcqRel, Ordering::Acquire);
         self.acknowledge_exit();
         if !self.is_pending() {
-            set_host_mask(self.mask() & !SYNCHRONOUS & !samplers());
+            set_host_mask(self.mask() & !unblocked());
         }
     }
 
@@ -188,7 +198,7 @@ impl Context {
     /// Keeps a signal for later: in the kernel's queue, where the host's mask holds it back.
     fn put_off(&self, info: &SigInfo) {
         let signal = info.signal();
-        if bit(signal) & SYNCHRONOUS != 0 {
+        if bit(signal) & unblocked() != 0 {
             self.held.fetch_or(bit(signal), Ordering::Relaxed);
             return;
         }
@@ -206,7 +216,7 @@ impl Context {
         }
         // It came while the masks were being changed.
         self.put_off(info);
-        if signal & SYNCHRONOUS != 0 {
+        if signal & unblocked() != 0 {
             return false;
         }
         if !noted {
