@@ -39,7 +39,8 @@ mod worker;
 
 pub use kick::Kicker;
 pub use options::{
-    CodeListener, EXITS, Emit, EngineKind, Error, Memory, Options, Published, RegionInfo, Stats, TIERS, Watcher,
+    CodeListener, EXITS, Emit, EngineKind, Error, Memory, Options, Published, ReadStats, RegionInfo, Stats, TIERS,
+    Watcher,
 };
 pub use translator::Translator;
 pub use vcpu::Vcpu;

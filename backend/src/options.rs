@@ -110,9 +110,12 @@ impl fmt::Debug for CodeListener {
     }
 }
 
-/// Called once with a function that reads a translator's counters; that must not be called on a guest's thread.
+/// Reads a translator's counters; not to be called on a guest's thread.
+pub type ReadStats = Box<dyn Fn() -> Stats + Send>;
+
+/// Called once with the means to read a translator's counters.
 #[derive(Clone)]
-pub struct Watcher(pub Arc<dyn Fn(Box<dyn Fn() -> Stats + Send>) + Send + Sync>);
+pub struct Watcher(pub Arc<dyn Fn(ReadStats) + Send + Sync>);
 
 impl fmt::Debug for Watcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

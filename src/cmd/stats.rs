@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jib_backend::{EXITS, Options, Stats};
+use jib_backend::{EXITS, Options, ReadStats, Stats};
 use jib_debug::log::Sink;
 use jib_machine::machine::Misses;
 use rustix::time::{ClockId, clock_gettime};
@@ -249,7 +249,7 @@ impl AtEnd {
     pub(crate) fn watcher(&self) -> Option<jib_backend::Watcher> {
         let every = self.every?;
         let (started, timeline) = (self.started, self.timeline.clone());
-        let watch = move |read: Box<dyn Fn() -> Stats + Send>| {
+        let watch = move |read: ReadStats| {
             let timeline = timeline.clone();
             let body = move || {
                 while !timeline.over.load(Ordering::Relaxed) {

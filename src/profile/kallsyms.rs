@@ -48,16 +48,14 @@ impl<'a> Image<'a> {
         let last = starts[TOKENS - 1];
         // The last token's length is not told: the table ends with padding of unknown size.
         let tables = (last + 2..last + NAME).filter_map(|len| index.checked_sub(len));
-        for table in tables {
-            let ends = |i: usize| self.0[table + starts[i] - 1] == 0;
-            let aligned = table % 4 == 0;
-            if aligned && (table == 0 || self.0[table - 1] == 0 || table % 8 == 0) && (1..TOKENS).all(ends) {
-                let text = |i: usize| self.0[table + starts[i]..].split(|b| *b == 0).next().unwrap_or_default();
-                let tokens: Vec<&[u8]> = (0..TOKENS).map(text).collect();
-                let printable = |t: &&[u8]| !t.is_empty() && t.iter().all(u8::is_ascii_graphic);
-                if tokens.iter().all(|t| printable(&t)) {
-                    return Some((tokens, table, index));
-                }
+        for table in tables.filter(|table| table % 4 == 0) {
+            if (1..TOKENS).any(|i| self.0[table + starts[i] - 1] != 0) {
+                continue;
+            }
+            let text = |i: usize| self.0[table + starts[i]..].split(|b| *b == 0).next().unwrap_or_default();
+            let tokens: Vec<&[u8]> = (0..TOKENS).map(text).collect();
+            if tokens.iter().all(|t| !t.is_empty() && t.iter().all(u8::is_ascii_graphic)) {
+                return Some((tokens, table, index));
             }
         }
         None
