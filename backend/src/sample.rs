@@ -75,6 +75,8 @@ pub struct Sampler {
     /// Samples for which there was no room.
     lost: AtomicU64,
     step: Duration,
+    /// Whose threads are sampled.
+    process: u32,
 }
 
 // SAFETY: the pointer is to a mapping that lives for ever and is used through atomics.
@@ -154,7 +156,13 @@ impl Sampler {
         if at == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let sampler = Sampler { words: at.cast(), next: AtomicUsize::new(0), lost: AtomicU64::new(0), step };
+        let sampler = Sampler {
+            words: at.cast(),
+            next: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
+            step,
+            process: std::process::id(),
+        };
         let sampler: &'static Sampler = Box::leak(Box::new(sampler));
         // SAFETY: a zeroed structure, filled as the call wants it; the handler is async-signal-safe.
         let installed = unsafe {
@@ -176,7 +184,8 @@ impl Sampler {
         KNOWN.set(Known { state, activity: Activity::Interpreted });
         TIMER.with(|timer| {
             let mut timer = timer.borrow_mut();
-            if timer.as_ref().is_none_or(|t| t.process != std::process::id()) {
+            // Children have none; one that shares our memory must leave ours alone.
+            if timer.is_none() && self.process == std::process::id() {
                 *timer = Some(Timer::start(self.step));
             }
         });
@@ -239,7 +248,7 @@ fn current() -> Option<&'static Sampler> {
 /// A timer on a thread's processor-time clock.
 struct Timer {
     id: Option<libc::timer_t>,
-    /// A forked child has none of its parent's timers.
+    /// A child has none of its parent's timers.
     process: u32,
 }
 

@@ -24,27 +24,38 @@ pub(crate) struct Cost {
 }
 
 /// What a run did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     /// Standard output.
     pub(crate) output: Vec<u8>,
+    /// Standard error.
+    pub(crate) errors: Vec<u8>,
     /// How it ended.
     pub(crate) status: ExitStatus,
 }
 
-/// Runs `command` to its end with nothing on standard input; its standard error is ours.
+/// Runs `command` to its end with nothing on standard input.
 pub(crate) fn once(command: &mut Command) -> Result<(Cost, Outcome)> {
     let started = Instant::now();
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
-    let mut output = Vec::new();
-    if let Some(mut pipe) = child.stdout.take() {
-        pipe.read_to_end(&mut output)?;
-    }
+    let (output, errors) = (child.stdout.take(), child.stderr.take());
+    let (output, errors) = std::thread::scope(|scope| {
+        let errors = scope.spawn(|| read(errors));
+        (read(output), errors.join().unwrap_or_default())
+    });
     let (status, usage) = wait(child.id()).with_context(|| format!("cannot wait for {command:?}"))?;
     let wall_s = started.elapsed().as_secs_f64();
     let cpu_s = (duration(usage.ru_utime) + duration(usage.ru_stime)).as_secs_f64();
-    Ok((Cost { wall_s, cpu_s, rss_kib: usage.ru_maxrss, runs: 1 }, Outcome { output, status }))
+    Ok((Cost { wall_s, cpu_s, rss_kib: usage.ru_maxrss, runs: 1 }, Outcome { output, errors, status }))
+}
+
+/// All that comes out of a pipe, up to an error.
+fn read(pipe: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What cannot be read is missing: that is a difference.
+    _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+    bytes
 }
 
 /// The median of several costs, each figure for itself; `None` of none.
@@ -108,8 +119,9 @@ mod tests {
 
     #[test]
     fn a_run_costs_what_it_costs() {
-        let (cost, outcome) = once(Command::new("sh").args(["-c", "echo hi; exit 3"])).expect("a shell");
+        let (cost, outcome) = once(Command::new("sh").args(["-c", "echo hi; echo oh >&2; exit 3"])).expect("a shell");
         assert_eq!((outcome.output.as_slice(), outcome.status.code()), (&b"hi\n"[..], Some(3)));
+        assert_eq!(outcome.errors, b"oh\n");
         assert!(cost.wall_s > 0.0 && cost.rss_kib > 0);
         assert!(once(&mut Command::new("/nonexistent/program")).is_err());
     }

@@ -260,7 +260,9 @@ impl Bench {
 /// What is different between two runs, if anything is.
 fn difference(a: &Outcome, b: &Outcome) -> Option<String> {
     if a.status != b.status {
-        return Some(format!("{}, not {}", a.status, b.status));
+        let said = String::from_utf8_lossy(&a.errors);
+        let said = said.lines().last().map(|line| format!(" (it said: {line})")).unwrap_or_default();
+        return Some(format!("{}, not {}{said}", a.status, b.status));
     }
     if a.output == b.output {
         return None;
@@ -301,7 +303,11 @@ mod tests {
 
     #[test]
     fn differences_are_named() {
-        let outcome = |text: &str, raw| Outcome { output: text.into(), status: ExitStatus::from_raw(raw) };
+        let outcome = |text: &str, raw| Outcome {
+            output: text.into(),
+            errors: b"x\nwhy\n".to_vec(),
+            status: ExitStatus::from_raw(raw),
+        };
         let good = outcome("a\nb\n", 0);
         assert_eq!(difference(&good, &good.clone()), None);
         assert_eq!(
@@ -312,7 +318,10 @@ mod tests {
             difference(&outcome("a\n", 0), &good).as_deref(),
             Some("line 2 of its output is nothing, not \"b\"")
         );
-        assert!(difference(&outcome("a\nb\n", 11), &good).is_some_and(|d| d.contains("SIGSEGV")));
+        assert!(
+            difference(&outcome("a\nb\n", 11), &good)
+                .is_some_and(|d| d.contains("SIGSEGV") && d.ends_with("(it said: why)"))
+        );
     }
 
     #[test]
