@@ -1,5 +1,4 @@
-//! Memory for compiled code: shared anonymous memory mapped twice, once to write and once to run, never both. (`perf`
-//! looks into its map of names for anonymous memory only, not for a `memfd`.)
+//! Memory for compiled code: one anonymous file mapped twice, once to write and once to run, never both.
 //!
 //! The arena is a ring of segments filled one after the other. A segment is emptied as a whole when its turn comes
 //! again, so that old code goes first. In front of each piece of code lies a header that leads from a host address to
@@ -74,13 +73,21 @@ unsafe impl Send for CodeView {}
 unsafe impl Sync for CodeView {}
 
 impl CodeMemory {
-    /// An arena of `len` bytes.
-    pub(crate) fn new(len: usize) -> io::Result<CodeMemory> {
+    /// An arena of `len` bytes; `nameless` if it shall not look like a file to others: `perf` looks into its map of names
+    /// for such memory only. (Where the host overcommits nothing, all of that counts as used.)
+    pub(crate) fn new(len: usize, nameless: bool) -> io::Result<CodeMemory> {
         let unit = SEGMENTS * 4096;
         let len = len.max(unit) / unit * unit;
-        let (rw, rx) = twice(len)?;
+        let (rw, rx) = if nameless {
+            twice(len)?
+        } else {
+            let fd = memfd(len)?;
+            let rw = map(&fd, len, libc::PROT_READ | libc::PROT_WRITE, None)?;
+            (rw, map(&fd, len, libc::PROT_READ | libc::PROT_EXEC, None)?)
+        };
         // SAFETY: zero is a valid atomic integer. (Untouched parts of the map stay without memory.)
         let map = unsafe { Box::<[AtomicU32]>::new_zeroed_slice(len / GRANULE).assume_init() };
+        // The mappings keep the file; its descriptor would be in the guest's way.
         Ok(CodeMemory { rw, rx, len, map, segment: 0, next: 0, sealed: 0, used: 0 })
     }
 
@@ -165,8 +172,8 @@ impl CodeMemory {
 
     /// Replaces both mappings by the copy `fd`, at the same addresses.
     pub(crate) fn replace(&mut self, fd: OwnedFd) -> io::Result<()> {
-        map(&fd, self.len, libc::PROT_READ | libc::PROT_WRITE, self.rw)?;
-        map(&fd, self.len, libc::PROT_READ | libc::PROT_EXEC, self.rx)?;
+        map(&fd, self.len, libc::PROT_READ | libc::PROT_WRITE, Some(self.rw))?;
+        map(&fd, self.len, libc::PROT_READ | libc::PROT_EXEC, Some(self.rx))?;
         Ok(())
     }
 }
@@ -251,11 +258,11 @@ fn twice(len: usize) -> io::Result<(NonNull<u8>, NonNull<u8>)> {
     }
 }
 
-/// Maps the file over our own mapping at `at`.
-fn map(fd: &OwnedFd, len: usize, prot: libc::c_int, at: NonNull<u8>) -> io::Result<NonNull<u8>> {
-    let flags = libc::MAP_SHARED | libc::MAP_FIXED;
-    // SAFETY: it replaces a mapping of ours of the same length.
-    mapped(unsafe { libc::mmap(at.as_ptr().cast(), len, prot, flags, fd.as_raw_fd(), 0) })
+/// Maps the file: somewhere, or over our own mapping at `at`.
+fn map(fd: &OwnedFd, len: usize, prot: libc::c_int, at: Option<NonNull<u8>>) -> io::Result<NonNull<u8>> {
+    let (addr, fixed) = at.map_or((std::ptr::null_mut(), 0), |p| (p.as_ptr().cast(), libc::MAP_FIXED));
+    // SAFETY: a new mapping, or one that replaces a mapping of ours of the same length.
+    mapped(unsafe { libc::mmap(addr, len, prot, libc::MAP_SHARED | fixed, fd.as_raw_fd(), 0) })
 }
 
 fn mapped(p: *mut libc::c_void) -> io::Result<NonNull<u8>> {
@@ -271,7 +278,7 @@ mod tests {
 
     #[test]
     fn code_leads_to_its_table() {
-        let mut m = CodeMemory::new(1 << 20).expect("arena");
+        let mut m = CodeMemory::new(1 << 20, false).expect("arena");
         let table = FaultTable { points: vec![(0, 0x1000), (3, 0x1008)], recipes: vec![0, 7], pc: 0x1000 };
         let a = m.add(&[0x90; 100], &table).expect("room");
         let b = m.add(&[0xc3; 10], &table).expect("room");
@@ -290,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_full_segment_gives_way_to_the_next() {
-        let mut m = CodeMemory::new(1 << 16).expect("arena");
+        let mut m = CodeMemory::new(1 << 16, false).expect("arena");
         let table = FaultTable::default();
         while m.add(&[0; 1000], &table).is_some() {}
         let full = m.segment;
@@ -301,12 +308,16 @@ mod tests {
 
     #[test]
     fn a_copy_takes_the_place_of_the_original() {
-        let mut m = CodeMemory::new(1 << 16).expect("arena");
-        let table = FaultTable::default();
-        let at = m.add(&[1, 2, 3], &table).expect("room");
-        let fd = m.copy().expect("copy");
-        m.replace(fd).expect("map");
-        // SAFETY: the code is mapped readable.
-        assert_eq!(unsafe { std::slice::from_raw_parts(at as *const u8, 3) }, [1, 2, 3]);
+        for nameless in [false, true] {
+            let mut m = CodeMemory::new(1 << 16, nameless).expect("arena");
+            let table = FaultTable::default();
+            let at = m.add(&[1, 2, 3], &table).expect("room");
+            // SAFETY: the code is mapped readable.
+            let code = || unsafe { std::slice::from_raw_parts(at as *const u8, 3) };
+            assert_eq!(code(), [1, 2, 3]);
+            let fd = m.copy().expect("copy");
+            m.replace(fd).expect("map");
+            assert_eq!(code(), [1, 2, 3]);
+        }
     }
 }

@@ -71,7 +71,7 @@ pub(crate) struct Counters {
 impl<G: Guest> Translator<G> {
     /// A translator without translations.
     pub fn new(guest: G, fetch: Box<dyn Fetch + Send + Sync>, options: Options) -> Result<Arc<Self>, Error> {
-        let mut memory = CodeMemory::new(options.cache_bytes)?;
+        let mut memory = CodeMemory::new(options.cache_bytes, options.listener.is_some())?;
         let stub = memory
             .add(&quick::link_stub(), std::ptr::null())
             .ok_or_else(|| Error::Codegen("no room for the link stub".into()))?;

@@ -54,8 +54,11 @@ pub(crate) fn listener(kind: Kind, own: bool) -> Result<CodeListener, String> {
     let writer = Writer::open(kind, &path, own).map_err(|e| format!("{}: {e}", path.display()))?;
     let writer = Mutex::new(writer);
     Ok(CodeListener(Arc::new(move |code| {
-        // A full disk is no reason to stop the guest.
-        let _ = writer.lock().unwrap_or_else(PoisonError::into_inner).add(code);
+        // In a forked child the file is still its parent's.
+        if std::process::id() == pid {
+            // A full disk is no reason to stop the guest.
+            let _ = writer.lock().unwrap_or_else(PoisonError::into_inner).add(code);
+        }
     })))
 }
 
