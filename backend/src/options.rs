@@ -56,7 +56,7 @@ pub struct Options {
     pub listener: Option<CodeListener>,
     /// Count the guest instructions that each tier executes, for [`Stats::executed`] and [`crate::Translator::regions`].
     pub count: bool,
-    /// Measure the processor time of guest code, for [`Stats::guest_ns`]; costs two system calls each time that a
+    /// Measure the processor time of guest code and of lifting, for [`Stats::guest_ns`] and [`Stats::lift_ns`]; costs two system calls each time that a
     /// thread's run loop is entered.
     pub measure: bool,
     /// Is given the means to read the counters at any time.
@@ -143,7 +143,7 @@ pub enum Emit {
 pub struct Stats {
     /// Blocks lifted for the interpreter and the quick tier.
     pub blocks_lifted: u64,
-    /// Nanoseconds spent lifting them.
+    /// Nanoseconds spent lifting them; with [`Options::measure`] only.
     pub lift_ns: u64,
     /// Runs of interpreted blocks.
     pub block_runs: u64,

@@ -202,7 +202,7 @@ impl<G: Guest> Translator<G> {
 
     /// Lifts the block of `unit` for the interpreter. False if it went stale meanwhile.
     pub(crate) fn lift_block(&self, unit: &Unit) -> Result<bool, Fault> {
-        let (_sampled, start) = (sample::translating(), std::time::Instant::now());
+        let (_sampled, start) = (sample::translating(), self.options.measure.then(std::time::Instant::now));
         let lift = self.with_cache(Cache::begin_lift);
         match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS) {
             Ok(mut region) => {
@@ -215,7 +215,8 @@ impl<G: Guest> Translator<G> {
                 region.ops.shrink_to_fit();
                 self.counters.blocks_lifted.fetch_add(1, Ordering::Relaxed);
                 let good = self.with_cache(|c| c.set_block(lift, unit, region));
-                self.counters.lift_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+                let spent = start.map_or(0, |start| start.elapsed().as_nanos() as u64);
+                self.counters.lift_ns.fetch_add(spent, Ordering::Relaxed);
                 Ok(good)
             }
             Err(fault) => {
@@ -326,10 +327,10 @@ impl<G: Guest> Translator<G> {
     /// Lifts, optimises, compiles and publishes the region at `at`; `cache` gives access to the cache.
     fn compile(&self, compiler: &mut Compiler, at: At, cache: impl Fn(&mut dyn FnMut(&mut Cache))) {
         let start = crate::entry::thread_nanos();
-        let mut lift = None;
-        cache(&mut |c| lift = Some(c.begin_lift()));
-        let Some(lift) = lift else { return };
-        let mut made = self.optimized(at).ok().and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
+        let mut begun = None;
+        cache(&mut |c| begun = Some((c.begin_lift(), c.words_run(at))));
+        let Some((lift, run)) = begun else { return };
+        let mut made = self.optimized(at, &run).ok().and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
         let mut published = None;
         cache(&mut |c| match made.take() {
             Some((code, region)) => {
@@ -376,18 +377,17 @@ impl<G: Guest> Translator<G> {
         }
     }
 
-    /// The region at `at` as it is compiled.
-    fn optimized(&self, at: At) -> Result<Region, Fault> {
-        let mut region = self.lift_region(at)?;
+    /// The region at `at` as it is compiled, of `run` of its page's words.
+    fn optimized(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
+        let mut region = self.lift_region(at, run)?;
         jib_ir::passes::run(&mut region);
         Ok(region)
     }
 
-    fn lift_region(&self, at: At) -> Result<Region, Fault> {
+    /// Most code of a system runs a few times or never: a region is made of what has run.
+    fn lift_region(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
-        // Most code of a system runs a few times or never: a region is made of what has run.
-        let run = self.with_cache(|c| c.words_run(at));
-        self.lift(at, limit, &run)
+        self.lift(at, limit, run)
     }
 
     /// Lifts, of a page no other words than `words`; the region's code ranges are such as [`Translator::invalidate`] takes.
@@ -465,9 +465,10 @@ impl<G: Guest> Translator<G> {
     /// Text of the translation at `key`.
     pub fn emit(&self, key: Key, what: Emit) -> Result<String, Error> {
         let key = At { key, page: 0 };
+        let run = self.with_cache(|c| c.words_run(key));
         match what {
-            Emit::Ir => Ok(region_text(&self.lift_region(key).map_err(Error::Fetch)?)),
-            Emit::Opt => Ok(region_text(&self.optimized(key).map_err(Error::Fetch)?)),
+            Emit::Ir => Ok(region_text(&self.lift_region(key, &run).map_err(Error::Fetch)?)),
+            Emit::Opt => Ok(region_text(&self.optimized(key, &run).map_err(Error::Fetch)?)),
             Emit::Quick => {
                 let mut region = self.lift(key, Limit::BLOCK, &ALL_WORDS).map_err(Error::Fetch)?;
                 jib_ir::passes::run(&mut region);
@@ -481,9 +482,9 @@ impl<G: Guest> Translator<G> {
                     .into()),
                 }
             }
-            Emit::Clif => Ok(self.another_compiler()?.clif(&self.optimized(key).map_err(Error::Fetch)?)),
+            Emit::Clif => Ok(self.another_compiler()?.clif(&self.optimized(key, &run).map_err(Error::Fetch)?)),
             Emit::Asm => {
-                let region = self.optimized(key).map_err(Error::Fetch)?;
+                let region = self.optimized(key, &run).map_err(Error::Fetch)?;
                 let code = self.another_compiler()?.compile(&region, self.stub)?;
                 crate::dump::disassemble(&code.bytes, &code.faults)
             }
