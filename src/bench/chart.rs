@@ -183,16 +183,23 @@ pub(crate) fn tiers(name: &str, timeline: &[Moment]) -> Markup {
     svg(HEIGHT, &format!("{name}: million instructions per second over time"), &body)
 }
 
-/// Spans of processor time with the instructions per second of each tier in them.
+/// Spans of processor time with the instructions per second of each tier in them; none so short that it says only when
+/// the counters happened to be read.
 fn rates(timeline: &[Moment]) -> Vec<((f64, f64), [f64; 3])> {
-    let spans = timeline.windows(2).filter(|w| w[1].cpu_s - w[0].cpu_s > 1e-6);
-    let rate = |w: &[Moment]| {
-        let (a, b) = (w[0], w[1]);
-        // Threads that run the same code at once may take back what the others counted.
-        let per_second = |k: usize| b.executed[k].saturating_sub(a.executed[k]) as f64 / (b.cpu_s - a.cpu_s);
-        ((a.cpu_s, b.cpu_s), [0, 1, 2].map(per_second))
-    };
-    spans.map(rate).collect()
+    const SPANS: f64 = 120.0;
+    let [first, .., last] = timeline else { return Vec::new() };
+    let shortest = ((last.cpu_s - first.cpu_s) / SPANS).max(1e-6);
+    let (mut out, mut from) = (Vec::new(), first);
+    for m in &timeline[1..] {
+        let span = m.cpu_s - from.cpu_s;
+        if span >= shortest {
+            // Threads that run the same code at once may take back what the others counted.
+            let rate = |k: usize| m.executed[k].saturating_sub(from.executed[k]) as f64 / span;
+            out.push(((from.cpu_s, m.cpu_s), [0, 1, 2].map(rate)));
+            from = m;
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -218,7 +225,7 @@ mod tests {
     #[test]
     fn rates_are_per_second() {
         let m = |cpu_s, quick| Moment { at_s: 9.0, cpu_s, executed: [0, quick, 0], translated: [0, 0] };
-        let rates = rates(&[m(0.0, 0), m(0.5, 100), m(0.5, 100), m(1.0, 50)]);
+        let rates = rates(&[m(0.0, 0), m(0.5, 100), m(0.501, 100), m(1.0, 50)]);
         assert_eq!(rates, [((0.0, 0.5), [0.0, 200.0, 0.0]), ((0.5, 1.0), [0.0, 0.0, 0.0])]);
     }
 
