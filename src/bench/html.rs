@@ -32,8 +32,10 @@ pub(crate) fn page(r: &Report) -> String {
                         div.bad { strong { "Engines do not agree" } @for p in &r.problems { div { (p) } } }
                     }
                     (hero(r))
-                    (by_class(r, base, axis))
-                    (by_program(r, base, axis))
+                    @if r.engines.len() > 1 {
+                        (by_class(r, base, axis))
+                        (by_program(r, base, axis))
+                    }
                     (inside(r))
                     (over_time(r))
                     (figures(r))
@@ -51,9 +53,9 @@ fn what_was_run(r: &Report) -> String {
     let date = if r.machine.date.is_empty() { String::new() } else { format!(" on {}", r.machine.date) };
     let broken_off = if r.interrupted { " It was interrupted: not all was measured." } else { "" };
     format!(
-        "{programs} on {}{date}. Times are processor time of all threads, user and system; medians of {} runs in \
-         turns.{broken_off}",
-        r.machine.processor, r.runs
+        "{programs} on {}{date}. Times are processor time of all threads, user and system; {}.{broken_off}",
+        r.machine.processor,
+        super::table::runs(r)
     )
 }
 

@@ -40,9 +40,14 @@ fn ratios(r: &Report) -> impl Iterator<Item = (Engine, Engine, bool)> {
     RATIOS.into_iter().filter(|(a, b, _)| r.engines.contains(a) && r.engines.contains(b))
 }
 
+/// How often everything was run.
+pub(crate) fn runs(r: &Report) -> String {
+    if r.runs == 1 { "one run each".to_string() } else { format!("medians of {} runs in turns", r.runs) }
+}
+
 /// The machine, and the heads of columns.
 pub(crate) fn heading(r: &Report) -> String {
-    let mut out = format!("{}\nmedian of {} runs; processor seconds, user and system\n\n", r.machine.line(), r.runs);
+    let mut out = format!("{}\n{}; processor seconds, user and system\n\n", r.machine.line(), runs(r));
     let _ = write!(out, "{:<12}{:<12}", "program", "class");
     for e in &r.engines {
         let _ = write!(out, "{:>12}", e.name());
