@@ -16,7 +16,9 @@ use jib_machine::devices::gic::Version;
 use jib_machine::launch::fetch::Package;
 use jib_machine::launch::options::{DiskSpec, Options, PortForward, parse_memory};
 
+use crate::bench::engines::Engine as BenchEngine;
 use crate::cmd::binfmt;
+use crate::profile::perf;
 use crate::{qemu, report};
 
 const EXAMPLES: &str = "\
@@ -27,6 +29,8 @@ Examples:
   jib run --engine interp ./app        interpreter only
   jib run --gdb ./app                  wait for `gdb-multiarch -ex 'target remote :1234'`
   jib run --stats ./app                what the translator did, at the end
+  jib run --profile app.svg ./app      where the time goes, as a flame graph
+  jib bench --html report.html         jib, its tiers, qemu and native compared (`jib bench --help`)
   jib shell ./root                     a shell in an arm64 root folder as / (`jib shell --help`)
   jib boot                             start Debian's arm64 kernel to a shell (`jib boot --help`)
   jib run --emit opt,asm ./app         at the end, the hottest code: IR and x86-64
@@ -86,6 +90,19 @@ At the console Ctrl-A x leaves, Ctrl-A h helps. The host is 10.0.2.2 for the gue
 when the guest powers off or the user leaves, 101 after a panic of its kernel, 124 when the time is up,
 the command's own if there is one; 1: cannot be booted, 2: wrong usage, 70: a bug of jib's.";
 
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  jib bench                                       jib's own programs on every engine; some minutes
+  jib bench integer FP --runs 3                   some of them
+  jib bench --html report.html --json all.json    with charts, and for other programs
+  jib bench --native /usr/bin/xz -- ./xz -9k f    an AArch64 program and its native counterpart
+
+Times are user and system time of all threads. Engines take turns, so that a busy machine hits all alike; each must
+print the same and end the same way, else that is said and the exit status is 1. Ctrl-C shows what there is by then.
+Engines: native, qemu (qemu-aarch64, package qemu-user), interpreter, quick (the quick tier alone), optimized
+(Cranelift alone, for everything and at once), jib (all tiers, as `jib run`). jib's own programs are compiled when
+they are first wanted, by aarch64-linux-gnu-gcc and gcc.";
+
 /// Runs ARM64 programs on x86-64 Linux.
 #[derive(Parser)]
 #[command(name = "jib", version, after_help = EXAMPLES, disable_help_subcommand = true)]
@@ -114,6 +131,9 @@ pub(crate) enum Command {
     /// Start an ARM64 Linux kernel, or another system, on a virtual board
     #[command(after_help = BOOT_EXAMPLES)]
     Boot(BootArgs),
+    /// Compare jib's speed with qemu's and the host's, tier by tier
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(BenchArgs),
     /// Show how a piece of a program is translated, without running it
     Translate(TranslateArgs),
 }
@@ -151,9 +171,9 @@ pub(crate) struct EngineArgs {
     /// Verify all generated code (slow)
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Write /tmp/perf-PID.map, so that `perf` knows translated code
-    #[arg(long)]
-    pub(crate) perf_map: bool,
+    /// Let Linux perf know translated code, by the names of guest functions
+    #[arg(long, value_enum, value_name = "map|jitdump")]
+    pub(crate) perf: Option<perf::Kind>,
 }
 
 impl EngineArgs {
@@ -166,7 +186,6 @@ impl EngineArgs {
             },
             background: !self.sync,
             verify: self.verify,
-            perf_map: self.perf_map,
             ..jib_backend::Options::default()
         };
         o.quick = self.quick.unwrap_or(o.quick);
@@ -190,9 +209,11 @@ impl EngineArgs {
         number("--quick", self.quick);
         number("--threshold", self.threshold);
         number("--code-cache", self.code_cache);
-        for (name, on) in [("--sync", self.sync), ("--verify", self.verify), ("--perf-map", self.perf_map)] {
+        for (name, on) in [("--sync", self.sync), ("--verify", self.verify)] {
             args.extend(on.then(|| name.into()));
         }
+        let perf = self.perf.and_then(|kind| kind.to_possible_value());
+        args.extend(perf.map(|kind| [OsString::from("--perf"), kind.get_name().into()]).into_iter().flatten());
         args
     }
 }
@@ -266,9 +287,8 @@ pub(crate) struct RunArgs {
     /// Write the trace to this file instead of standard error
     #[arg(long, value_name = "FILE", requires = "trace")]
     pub(crate) log_file: Option<PathBuf>,
-    /// Tell at the end what the translator did
-    #[arg(long)]
-    pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) stats: StatsArgs,
     #[command(flatten)]
     pub(crate) emit: EmitArgs,
     /// Tell what is not supported when the program meets it
@@ -277,6 +297,54 @@ pub(crate) struct RunArgs {
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "PROG [ARGS]...")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// What a run tells of itself.
+#[derive(Args, Clone, Default)]
+pub(crate) struct StatsArgs {
+    /// Tell at the end what the translator did, and where the time went
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Write the same to FILE as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stats_json: Option<PathBuf>,
+    /// In there, the counters at each MS milliseconds, too. Code then counts the instructions that it executes
+    #[arg(long, value_name = "MS", requires = "stats_json", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) stats_every: Option<u32>,
+    /// Sample where the guest spends its time: NAME.svg gets a flame graph, NAME.folded folded stacks
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// Files are for this process only: others that inherit these options write none
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) files_of: Option<u32>,
+}
+
+impl StatsArgs {
+    /// What counts in this process.
+    pub(crate) fn here(&self) -> StatsArgs {
+        match self.files_of {
+            Some(pid) if pid != std::process::id() => StatsArgs { stats: self.stats, ..StatsArgs::default() },
+            _ => self.clone(),
+        }
+    }
+
+    /// The arguments for what this process executes, and for what its children do.
+    pub(crate) fn to_args(&self) -> Vec<OsString> {
+        let mut args: Vec<OsString> = Vec::new();
+        args.extend(self.stats.then(|| "--stats".into()));
+        let files = [("--stats-json", &self.stats_json), ("--profile", &self.profile)];
+        for (name, path) in files.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?))) {
+            args.extend([name.into(), std::path::absolute(path).unwrap_or(path.clone()).into()]);
+        }
+        if let Some(ms) = self.stats_every {
+            args.extend(["--stats-every".into(), ms.to_string().into()]);
+        }
+        if self.stats_json.is_some() || self.profile.is_some() {
+            let owner = self.files_of.unwrap_or_else(std::process::id);
+            args.extend(["--files-of".into(), owner.to_string().into()]);
+        }
+        args
+    }
 }
 
 /// What of the translations a run shows.
@@ -445,6 +513,35 @@ pub(crate) struct TranslateArgs {
     pub(crate) words: bool,
 }
 
+/// `jib bench`
+#[derive(Args)]
+pub(crate) struct BenchArgs {
+    /// Programs of jib's own whose name or class contains one of these; all if none
+    #[arg(value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+    /// Runs of which the median is taken; of what takes long, one (see the table)
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// Only these engines
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ENGINE,...")]
+    pub(crate) engines: Vec<BenchEngine>,
+    /// The native counterpart of the command: a program for the same arguments, or a whole command line
+    #[arg(long, value_name = "CMD", requires = "command")]
+    pub(crate) native: Option<String>,
+    /// Look the guest's absolute paths up under ROOT first (/usr/aarch64-linux-gnu if it is there and nothing is said)
+    #[arg(short = 'L', long, value_name = "ROOT")]
+    pub(crate) sysroot: Option<PathBuf>,
+    /// Write the figures to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write a report to look at to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Measure this AArch64 program instead of jib's own
+    #[arg(last = true, value_name = "PROG [ARGS]")]
+    pub(crate) command: Vec<OsString>,
+}
+
 /// `jib boot`
 #[derive(Args)]
 pub(crate) struct BootArgs {
@@ -518,9 +615,8 @@ pub(crate) struct BootArgs {
     /// Write log and trace to this file instead of standard error
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
-    /// Tell at the end what the machine did
-    #[arg(long)]
-    pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) stats: StatsArgs,
     /// Tell what is used, and what the guest asks for in vain
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -554,7 +650,6 @@ impl BootArgs {
             semihosting: self.semihosting,
             timeout: self.timeout.map(Duration::from_secs),
             engine: self.engine.options(),
-            stats: self.stats,
             verbose: self.verbose,
             command: self.command.clone(),
             // What must be opened first is filled in by the command.
@@ -625,8 +720,8 @@ fn started_by_kernel(args: Vec<OsString>, start: &BinfmtStart, as_qemu: bool) ->
 
 /// `jib PROG` means `jib run PROG`.
 fn with_verb(mut args: Vec<OsString>) -> Vec<OsString> {
-    const OWN: [&str; 11] =
-        ["run", "shell", "binfmt", "doctor", "cache", "boot", "translate", "-h", "--help", "-V", "--version"];
+    const OWN: [&str; 12] =
+        ["run", "shell", "binfmt", "doctor", "cache", "boot", "bench", "translate", "-h", "--help", "-V", "--version"];
     if args.get(1).is_some_and(|first| !OWN.iter().any(|own| first == OsStr::new(own))) {
         args.insert(1, "run".into());
     }
@@ -701,7 +796,7 @@ mod tests {
     #[test]
     fn options_end_at_the_program() {
         let r = run(&["jib", "--stats", "ls", "-l", "--strace", "--", "x"]);
-        assert!(r.stats && !r.strace);
+        assert!(r.stats.stats && !r.strace);
         assert_eq!(r.command, ["ls", "-l", "--strace", "--", "x"]);
         assert_eq!(run(&["jib", "run", "--", "run"]).command, ["run"]);
     }

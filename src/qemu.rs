@@ -73,7 +73,7 @@ const OPTIONS: &[(&str, &str, Meaning)] = &[
     ("U", "QEMU_UNSET_ENV", List("-U")),
     ("s", "QEMU_STACK_SIZE", Stack),
     ("strace", "QEMU_STRACE", Flag("--strace")),
-    ("perfmap", "QEMU_PERFMAP", Flag("--perf-map")),
+    ("perfmap", "QEMU_PERFMAP", Flag("--perf=map")),
     ("cpu", "QEMU_CPU", Ignored),
     ("B", "QEMU_GUEST_BASE", Ignored),
     ("R", "QEMU_RESERVED_VA", Ignored),
@@ -87,7 +87,7 @@ const OPTIONS: &[(&str, &str, Meaning)] = &[
     ("trace", "QEMU_TRACE", Ignored),
     ("one-insn-per-tb", "QEMU_ONE_INSN_PER_TB", IgnoredFlag),
     ("singlestep", "QEMU_SINGLESTEP", IgnoredFlag),
-    ("jitdump", "QEMU_JITDUMP", IgnoredFlag),
+    ("jitdump", "QEMU_JITDUMP", Flag("--perf=jitdump")),
     ("g", "QEMU_GDB", Refused("waits for a debugger; start jib under its own name for that, see `jib run --help`")),
     ("plugin", "QEMU_PLUGIN", Refused("loads plugins of QEMU's; jib has none")),
 ];

@@ -183,7 +183,7 @@ fn our_words_are_apart_from_the_guests() {
     let run = run(exe().args(["run", "--strace", "--stats", "-v"]).arg(&hello));
     assert_eq!((run.code(), run.text().as_str()), (0, "hello, world\n"));
     let errors = run.errors();
-    assert!(errors.contains("write(1, ") && errors.contains("jib: blocks lifted"), "{errors}");
+    assert!(errors.contains("write(1, ") && errors.contains("jib: interpreter  "), "{errors}");
     assert!(!errors.contains('\u{1b}'), "colours in a file");
 }
 

@@ -147,6 +147,11 @@ pub(crate) const fn decode_trap(code: u64) -> Exit {
 pub(crate) fn set_table(state: &mut State, table: &[AtomicU64]) {
     state.0[TABLE_INDEX] = table.as_ptr() as u64;
 }
+/// Address of the table of [`crate::tlb`] that the state points at, if there is one.
+pub(crate) fn tlb(state: &State) -> Option<u64> {
+    Some(state.0[TLB_INDEX]).filter(|table| *table != 0)
+}
+
 /// Points the state at the tables of [`crate::tlb`].
 pub(crate) fn set_tlb(state: &mut State, tlb: u64, unprivileged: u64) {
     state.0[TLB_INDEX] = tlb;

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use crate::abi::{self, CELL_BYTES, Tag};
 use crate::code_memory::CodeMemory;
 use crate::compile::Code;
-use crate::perf::PerfMap;
+use crate::options::{CodeListener, Published};
 use crate::quick;
 use crate::store::Module;
 
@@ -279,8 +279,9 @@ pub(crate) struct Cache {
     lifts: usize,
     /// Units to be compiled.
     wanted: Vec<Arc<Unit>>,
-    /// Where to tell `perf` of new code.
-    perf: Option<PerfMap>,
+    listener: Option<CodeListener>,
+    /// Guest instructions executed in code that is gone, by the quick tier and by Cranelift's.
+    executed: [u64; 2],
     /// No code may be added.
     closed: bool,
     /// Translations will be asked for by [`Cache::take_unkept`].
@@ -320,7 +321,8 @@ impl Cache {
             log: Vec::new(),
             lifts: 0,
             wanted: Vec::new(),
-            perf: None,
+            listener: None,
+            executed: [0; 2],
             closed: false,
             keeping,
             unkept: Vec::new(),
@@ -332,9 +334,9 @@ impl Cache {
         }
     }
 
-    /// Writes a map for `perf` from now on.
-    pub(crate) fn map_for_perf(&mut self) {
-        self.perf = PerfMap::open();
+    /// Tells `listener` of all code from now on.
+    pub(crate) fn tell(&mut self, listener: CodeListener) {
+        self.listener = Some(listener);
     }
 
     pub(crate) fn memory(&mut self) -> &mut CodeMemory {
@@ -435,8 +437,9 @@ impl Cache {
             return false;
         }
         let Some(address) = self.place(&code) else { return false };
-        if let Some(perf) = &mut self.perf {
-            perf.add(subject.at.key, address, code.bytes.len());
+        if let Some(CodeListener(tell)) = &self.listener {
+            let optimized = tier == Tier::Optimized;
+            tell(&Published { pc: subject.at.key.pc, address, bytes: &code.bytes, optimized });
         }
         let id = self.next_id;
         self.next_id += 1;
@@ -664,10 +667,13 @@ impl Cache {
     /// Frees dead regions that no thread can be inside any more.
     fn collect(&mut self) {
         let oldest = self.threads.iter().map(|t| t.inside_since.load(Ordering::SeqCst)).min().unwrap_or(OUTSIDE);
-        let memory = &self.memory;
-        self.limbo.retain(|(after, region)| {
+        let (memory, executed) = (&self.memory, &mut self.executed);
+        self.limbo.retain(|(after, dead)| {
             let kept = *after > oldest;
-            if let Some(module) = region.module.as_ref().filter(|_| !kept) {
+            if !kept {
+                executed[usize::from(dead.tier == Tier::Optimized)] += dead.code.executed.load(Ordering::Relaxed);
+            }
+            if let Some(module) = dead.module.as_ref().filter(|_| !kept) {
                 memory.remove_module(module);
             }
             kept
@@ -807,6 +813,16 @@ impl Cache {
             executed: r.code.executed.load(Ordering::Relaxed),
         };
         self.regions.values().filter(|r| r.tier == Tier::Optimized).map(info).collect()
+    }
+
+    /// Guest instructions executed in code of the quick tier and of Cranelift's, as far as they are counted.
+    pub(crate) fn executed(&self) -> [u64; 2] {
+        let dead = self.limbo.iter().map(|(_, r)| r);
+        let mut executed = self.executed;
+        for r in self.regions.values().chain(dead) {
+            executed[usize::from(r.tier == Tier::Optimized)] += r.code.executed.load(Ordering::Relaxed);
+        }
+        executed
     }
 
     /// Gives up all compiled code, and making any.

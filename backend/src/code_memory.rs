@@ -26,6 +26,8 @@ pub(crate) struct FaultTable {
     pub(crate) points: Vec<(u32, u64)>,
     /// For each of them the recipe of the flags, 0 where memory has them; empty if it has them everywhere.
     pub(crate) recipes: Vec<u32>,
+    /// Guest address at which the code begins.
+    pub(crate) pc: u64,
 }
 
 impl FaultTable {
@@ -78,13 +80,18 @@ unsafe impl Send for CodeView {}
 unsafe impl Sync for CodeView {}
 
 impl CodeMemory {
-    /// An arena of `len` bytes.
-    pub(crate) fn new(len: usize) -> io::Result<CodeMemory> {
+    /// An arena of `len` bytes; `nameless` if it shall not look like a file to others: `perf` looks into its map of names
+    /// for such memory only. (Where the host overcommits nothing, all of that counts as used.)
+    pub(crate) fn new(len: usize, nameless: bool) -> io::Result<CodeMemory> {
         let unit = SEGMENTS * 4096;
         let len = len.max(unit) / unit * unit;
-        let fd = memfd(len)?;
-        let rw = map(&fd, len, libc::PROT_READ | libc::PROT_WRITE, None)?;
-        let rx = map(&fd, len, libc::PROT_READ | libc::PROT_EXEC, None)?;
+        let (rw, rx) = if nameless {
+            twice(len)?
+        } else {
+            let fd = memfd(len)?;
+            let rw = map(&fd, len, libc::PROT_READ | libc::PROT_WRITE, None)?;
+            (rw, map(&fd, len, libc::PROT_READ | libc::PROT_EXEC, None)?)
+        };
         // SAFETY: zero is a valid atomic integer. (Untouched parts of the map stay without memory.)
         let map = unsafe { Box::<[AtomicU32]>::new_zeroed_slice(len / GRANULE).assume_init() };
         // The mappings keep the file; its descriptor would be in the guest's way.
@@ -224,20 +231,48 @@ impl CodeView {
     /// # Safety
     /// The arena must be alive, and so must the code at `pc`, as it is while its thread is inside.
     pub(crate) unsafe fn checkpoint(&self, pc: u64) -> Option<(u64, u32)> {
-        let Some(offset) = (pc as usize).checked_sub(self.rx as usize).filter(|o| *o < self.len) else {
-            // SAFETY: the arena is alive, and so is each module that its list leads to.
-            let modules = unsafe { self.modules.as_ref() }.into_iter().flatten();
-            // SAFETY: as above.
-            return modules
-                .filter_map(|m| unsafe { m.load(Ordering::Acquire).as_ref() })
-                .find_map(|m| m.checkpoint(pc));
-        };
+        // SAFETY: the caller's promise.
+        match unsafe { self.table(pc) } {
+            Some((table, offset)) => table.find(offset),
+            None => unsafe { self.modules() }.find_map(|m| m.checkpoint(pc)),
+        }
+    }
+
+    /// The guest address that the code at host address `pc` is about, if that is compiled code of the arena.
+    ///
+    /// # Safety
+    /// As for [`CodeView::checkpoint`].
+    pub(crate) unsafe fn guest_pc(&self, pc: u64) -> Option<u64> {
+        // SAFETY: the caller's promise.
+        match unsafe { self.table(pc) } {
+            Some((table, offset)) => Some(table.find(offset).map_or(table.pc, |(pc, _)| pc)),
+            None => unsafe { self.modules() }.find_map(|m| m.checkpoint(pc)).map(|(pc, _)| pc),
+        }
+    }
+
+    /// Code from elsewhere.
+    ///
+    /// # Safety
+    /// As for [`CodeView::checkpoint`].
+    unsafe fn modules(&self) -> impl Iterator<Item = &Module> {
+        // SAFETY: the arena is alive, and so is each module that its list leads to.
+        let modules = unsafe { self.modules.as_ref() }.into_iter().flatten();
+        // SAFETY: as above.
+        modules.filter_map(|m| unsafe { m.load(Ordering::Acquire).as_ref() })
+    }
+
+    /// The table of the code at host address `pc`, and the offset there.
+    ///
+    /// # Safety
+    /// As for [`CodeView::checkpoint`].
+    unsafe fn table(&self, pc: u64) -> Option<(&FaultTable, u32)> {
+        let offset = (pc as usize).checked_sub(self.rx as usize).filter(|o| *o < self.len)?;
         // SAFETY: the map has an entry for each granule of the arena.
         let header = unsafe { (*self.map.add(offset / GRANULE)).load(Ordering::Acquire) };
         let start = (header as usize).checked_sub(1)? * GRANULE;
-        // SAFETY: the map leads to a header, whose table lives as long as the code.
-        let table = unsafe { &*(*self.rx.add(start).cast::<Header>()).table };
-        table.find((offset - start - size_of::<Header>()) as u32)
+        // SAFETY: the map leads to a header, whose table, if it has one, lives as long as the code.
+        let table = unsafe { (*self.rx.add(start).cast::<Header>()).table.as_ref() }?;
+        Some((table, (offset - start - size_of::<Header>()) as u32))
     }
 }
 
@@ -262,11 +297,29 @@ fn memfd(len: usize) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// New memory, mapped to write and mapped to run.
+fn twice(len: usize) -> io::Result<(NonNull<u8>, NonNull<u8>)> {
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping.
+    let rw =
+        mapped(unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) })?;
+    // SAFETY: with a length of 0, shared memory is mapped once more.
+    let rx = mapped(unsafe { libc::mremap(rw.as_ptr().cast(), 0, len, libc::MREMAP_MAYMOVE) })?;
+    // SAFETY: a mapping of ours.
+    match unsafe { libc::mprotect(rx.as_ptr().cast(), len, libc::PROT_READ | libc::PROT_EXEC) } {
+        0 => Ok((rw, rx)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Maps the file: somewhere, or over our own mapping at `at`.
 fn map(fd: &OwnedFd, len: usize, prot: libc::c_int, at: Option<NonNull<u8>>) -> io::Result<NonNull<u8>> {
     let (addr, fixed) = at.map_or((std::ptr::null_mut(), 0), |p| (p.as_ptr().cast(), libc::MAP_FIXED));
     // SAFETY: a new mapping, or one that replaces a mapping of ours of the same length.
-    let p = unsafe { libc::mmap(addr, len, prot, libc::MAP_SHARED | fixed, fd.as_raw_fd(), 0) };
+    mapped(unsafe { libc::mmap(addr, len, prot, libc::MAP_SHARED | fixed, fd.as_raw_fd(), 0) })
+}
+
+fn mapped(p: *mut libc::c_void) -> io::Result<NonNull<u8>> {
     if p == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
@@ -279,8 +332,8 @@ mod tests {
 
     #[test]
     fn code_leads_to_its_table() {
-        let mut m = CodeMemory::new(1 << 20).expect("arena");
-        let table = FaultTable { points: vec![(0, 0x1000), (3, 0x1008)], recipes: vec![0, 7] };
+        let mut m = CodeMemory::new(1 << 20, false).expect("arena");
+        let table = FaultTable { points: vec![(0, 0x1000), (3, 0x1008)], recipes: vec![0, 7], pc: 0x1000 };
         let a = m.add(&[0x90; 100], &table).expect("room");
         let b = m.add(&[0xc3; 10], &table).expect("room");
         let view = m.view();
@@ -290,12 +343,15 @@ mod tests {
         assert_eq!([at(a), at(a + 2), at(a + 3), at(a + 99)], [first, first, second, second]);
         assert_eq!(at(b + 9), second);
         assert_eq!(at(a - 64), None, "the header is not code");
+        let stub = m.add(&[0x90], std::ptr::null()).expect("room");
+        // SAFETY: the arena is alive.
+        assert_eq!(unsafe { (m.view().checkpoint(stub), m.view().guest_pc(stub)) }, (None, None), "no table");
         assert_eq!(at(0), None);
     }
 
     #[test]
     fn a_full_segment_gives_way_to_the_next() {
-        let mut m = CodeMemory::new(1 << 16).expect("arena");
+        let mut m = CodeMemory::new(1 << 16, false).expect("arena");
         let table = FaultTable::default();
         while m.add(&[0; 1000], &table).is_some() {}
         let full = m.segment;
@@ -306,12 +362,16 @@ mod tests {
 
     #[test]
     fn a_copy_takes_the_place_of_the_original() {
-        let mut m = CodeMemory::new(1 << 16).expect("arena");
-        let table = FaultTable::default();
-        let at = m.add(&[1, 2, 3], &table).expect("room");
-        let fd = m.copy().expect("copy");
-        m.replace(fd).expect("map");
-        // SAFETY: the code is mapped readable.
-        assert_eq!(unsafe { std::slice::from_raw_parts(at as *const u8, 3) }, [1, 2, 3]);
+        for nameless in [false, true] {
+            let mut m = CodeMemory::new(1 << 16, nameless).expect("arena");
+            let table = FaultTable::default();
+            let at = m.add(&[1, 2, 3], &table).expect("room");
+            // SAFETY: the code is mapped readable.
+            let code = || unsafe { std::slice::from_raw_parts(at as *const u8, 3) };
+            assert_eq!(code(), [1, 2, 3]);
+            let fd = m.copy().expect("copy");
+            m.replace(fd).expect("map");
+            assert_eq!(code(), [1, 2, 3]);
+        }
     }
 }

@@ -74,7 +74,7 @@ impl Compiler {
         let relocs: Option<Vec<_>> = relocs.collect();
         let relocs =
             relocs.ok_or_else(|| Error::Codegen(format!("region {:#x}: unknown relocation", region.key.pc)))?;
-        let mut faults = FaultTable::default();
+        let mut faults = FaultTable { pc: region.key.pc, ..FaultTable::default() };
         for l in compiled.buffer.get_srclocs_sorted().iter().filter(|l| !l.loc.is_default()) {
             let (pc, flags) = lowered.checkpoints[l.loc.bits() as usize - 1];
             faults.points.push((l.start, pc));

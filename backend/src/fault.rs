@@ -54,6 +54,19 @@ pub fn recover(ucontext: *mut libc::c_void) -> bool {
     true
 }
 
+/// Where the guest is that was interrupted with a signal handler's third argument, if in compiled code: as exactly as
+/// its checkpoints lie. Async-signal-safe.
+pub(crate) fn interrupted(ucontext: *mut libc::c_void) -> Option<u64> {
+    let running = RUNNING.get();
+    if running.state.is_null() || ucontext.is_null() {
+        return None;
+    }
+    // SAFETY: the kernel gave the handler a valid context.
+    let pc = unsafe { (*ucontext.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize] };
+    // SAFETY: as in `recover`.
+    unsafe { running.code.guest_pc(pc as u64) }
+}
+
 /// Runs `f` with all signals of this thread blocked: what it starts inherits the mask.
 pub(crate) fn with_signals_blocked<T>(f: impl FnOnce() -> T) -> T {
     // SAFETY: signal sets are plain data, filled by the calls that take them.

@@ -14,7 +14,7 @@
 //! Guest state is exact whenever somebody can look at it, see `lower::state` for how faults keep that promise.
 //!
 //! Reading order: [`options`](Options), `translator`, `vcpu`, `cache`, `quick`, `lower`, `compile`, `code_memory`,
-//! `abi`, `entry`, [`fault`]; for whole systems [`tlb`].
+//! `abi`, `entry`, [`fault`]; for whole systems [`tlb`]; for profiles [`sample`].
 #![deny(unsafe_code)]
 
 mod abi;
@@ -30,10 +30,10 @@ mod keep;
 mod kick;
 mod lower;
 mod options;
-mod perf;
 mod quick;
 mod recipe;
 mod reloc;
+pub mod sample;
 mod store;
 mod thunk;
 pub mod tlb;
@@ -42,7 +42,10 @@ mod vcpu;
 mod worker;
 
 pub use kick::Kicker;
-pub use options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats};
+pub use options::{
+    CodeListener, EXITS, Emit, EngineKind, Error, Memory, Options, Published, ReadStats, RegionInfo, Stats, TIERS,
+    Watcher,
+};
 pub use store::{Image, Images, Store};
 pub use translator::Translator;
 pub use vcpu::Vcpu;

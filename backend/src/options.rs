@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jib_ir::region::Key;
 
+use crate::sample::Sampler;
 use crate::store::Store;
 
 /// Which executors may run guest code.
@@ -52,12 +53,19 @@ pub struct Options {
     pub optimize: bool,
     /// Run Cranelift's verifier on all generated code.
     pub verify: bool,
-    /// Write `/tmp/perf-PID.map` for `perf`.
-    pub perf_map: bool,
     /// Where translations are kept for other runs.
     pub store: Option<Arc<Store>>,
-    /// Let compiled code count the guest instructions that it executes, for [`crate::Translator::regions`].
+    /// Hears of all code as it is published.
+    pub listener: Option<CodeListener>,
+    /// Count the guest instructions that each tier executes, for [`Stats::executed`] and [`crate::Translator::regions`].
     pub count: bool,
+    /// Measure the processor time of guest code and of lifting, for [`Stats::guest_ns`] and [`Stats::lift_ns`]; costs two system calls each time that a
+    /// thread's run loop is entered.
+    pub measure: bool,
+    /// Is given the means to read the counters at any time.
+    pub watcher: Option<Watcher>,
+    /// Samples what guest threads do.
+    pub sampler: Option<&'static Sampler>,
 }
 
 impl Default for Options {
@@ -73,10 +81,49 @@ impl Default for Options {
             cache_bytes: 256 << 20,
             optimize: false,
             verify: false,
-            perf_map: false,
             store: None,
+            listener: None,
             count: false,
+            measure: false,
+            watcher: None,
+            sampler: None,
         }
+    }
+}
+
+/// Code that has just been put where it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Published<'a> {
+    /// Guest address at which it begins.
+    pub pc: u64,
+    /// Host address.
+    pub address: u64,
+    /// The code.
+    pub bytes: &'a [u8],
+    /// Cranelift made it, not the quick tier.
+    pub optimized: bool,
+}
+
+/// Hears of published code, under the cache's lock: it must not use the translator.
+#[derive(Clone)]
+pub struct CodeListener(pub Arc<dyn Fn(&Published<'_>) + Send + Sync>);
+
+impl fmt::Debug for CodeListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodeListener")
+    }
+}
+
+/// Reads a translator's counters; not to be called on a guest's thread.
+pub type ReadStats = Box<dyn Fn() -> Stats + Send>;
+
+/// Called once with the means to read a translator's counters.
+#[derive(Clone)]
+pub struct Watcher(pub Arc<dyn Fn(ReadStats) + Send + Sync>);
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
     }
 }
 
@@ -98,8 +145,10 @@ pub enum Emit {
 /// Counters of a translator's life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Blocks lifted for the interpreter.
+    /// Blocks lifted for the interpreter and the quick tier.
     pub blocks_lifted: u64,
+    /// Nanoseconds spent lifting them; with [`Options::measure`] only.
+    pub lift_ns: u64,
     /// Runs of interpreted blocks.
     pub block_runs: u64,
     /// Blocks translated by the quick tier.
@@ -136,7 +185,16 @@ pub struct Stats {
     pub recalled: u64,
     /// How often compiled code was left, by the causes of [`EXITS`].
     pub exits: [u64; EXITS.len()],
+    /// Guest instructions executed by each of [`TIERS`]; with [`Options::count`] only. Threads that run the same code at
+    /// once may lose some.
+    pub executed: [u64; TIERS.len()],
+    /// Nanoseconds of processor time in the run loops of guest threads: executing, and translating on their own; with
+    /// [`Options::measure`] only.
+    pub guest_ns: u64,
 }
+
+/// The executors, in the order of [`Stats::executed`].
+pub const TIERS: [&str; 3] = ["interpreter", "quick", "optimized"];
 
 /// Why compiled code is left, in the order of [`Stats::exits`].
 pub const EXITS: [&str; 7] =

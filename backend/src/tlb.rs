@@ -64,6 +64,13 @@ impl Entry {
         self.write.store(EMPTY, Relaxed);
     }
 
+    /// The host address of `size` bytes at `address`, which must be this entry's.
+    fn find(&self, address: u64, size: u64, write: bool) -> Option<u64> {
+        let tag = if write { &self.write } else { &self.read };
+        let last = address.wrapping_add(size - 1) & PAGE_MASK;
+        (tag.load(Relaxed) == last).then(|| address.wrapping_add(self.addend.load(Relaxed)))
+    }
+
     /// A page that the entry translates, if it does.
     fn page(&self) -> Option<u64> {
         let (r, w) = (self.read.load(Relaxed), self.write.load(Relaxed));
@@ -238,11 +245,20 @@ impl Table {
 
     /// The host address of `size` bytes at `address`, as compiled code finds it.
     pub fn find(&self, address: u64, size: u64, write: bool) -> Option<u64> {
-        let entry = self.entry(address);
-        let tag = if write { &entry.write } else { &entry.read };
-        let last = address.wrapping_add(size - 1) & PAGE_MASK;
-        (tag.load(Relaxed) == last).then(|| address.wrapping_add(entry.addend.load(Relaxed)))
+        self.entry(address).find(address, size, write)
     }
+}
+
+/// [`Table::find`] for reading, of the table at host address `table`. Async-signal-safe.
+///
+/// # Safety
+/// There is a [`Table`] whose address that is.
+#[allow(unsafe_code, reason = "compiled code knows tables by their address, too")]
+pub(crate) unsafe fn find_at(table: u64, address: u64, size: u64) -> Option<u64> {
+    let number = (address >> PAGE_SHIFT) as usize % ENTRIES;
+    // SAFETY: the caller's promise.
+    let entry = unsafe { &*(table as *const Entry).add(number) };
+    entry.find(address, size, false)
 }
 
 #[cfg(test)]

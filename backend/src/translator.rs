@@ -15,8 +15,9 @@ use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Subject, Thre
 use crate::code_memory::{CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
-use crate::options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats};
+use crate::options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats, Watcher};
 use crate::quick::{self, QuickCompiler};
+use crate::sample;
 use crate::store::Store;
 use crate::worker::Worker;
 
@@ -53,6 +54,7 @@ pub struct Translator<G: Guest> {
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) blocks_lifted: AtomicU64,
+    pub(crate) lift_ns: AtomicU64,
     pub(crate) block_runs: AtomicU64,
     pub(crate) quick_blocks: AtomicU64,
     pub(crate) quick_insns: AtomicU64,
@@ -68,12 +70,14 @@ pub(crate) struct Counters {
     pub(crate) misses: AtomicU64,
     pub(crate) recalled: AtomicU64,
     pub(crate) exits: [AtomicU64; EXITS.len()],
+    pub(crate) interpreted: AtomicU64,
+    pub(crate) guest_ns: AtomicU64,
 }
 
 impl<G: Guest> Translator<G> {
     /// A translator without translations.
     pub fn new(guest: G, fetch: Box<dyn Fetch + Send + Sync>, options: Options) -> Result<Arc<Self>, Error> {
-        let mut memory = CodeMemory::new(options.cache_bytes)?;
+        let mut memory = CodeMemory::new(options.cache_bytes, options.listener.is_some())?;
         let stub = memory
             .add(&quick::link_stub(), std::ptr::null())
             .ok_or_else(|| Error::Codegen("no room for the link stub".into()))?;
@@ -84,10 +88,11 @@ impl<G: Guest> Translator<G> {
         let paged = options.memory == Memory::Table;
         let store = options.store.clone().filter(|s| s.serves(&options));
         let mut cache = Cache::new(memory, stub, epoch.clone(), paged, store.is_some());
-        if options.perf_map {
-            cache.map_for_perf();
+        if let Some(listener) = &options.listener {
+            cache.tell(listener.clone());
         }
-        Ok(Arc::new_cyclic(|me| Translator {
+        let watcher = options.watcher.clone();
+        let translator = Arc::new_cyclic(|me| Translator {
             guest,
             fetch,
             gate: ForkGate::default(),
@@ -104,7 +109,12 @@ impl<G: Guest> Translator<G> {
             for_child: Mutex::new(None),
             store,
             owner: AtomicU32::new(std::process::id()),
-        }))
+        });
+        if let Some(Watcher(watch)) = watcher {
+            let weak = Arc::downgrade(&translator);
+            watch(Box::new(move || weak.upgrade().map(|t: Arc<Translator<G>>| t.stats()).unwrap_or_default()));
+        }
+        Ok(translator)
     }
 
     /// Kills all translations made from guest bytes in `range`. Any thread may call this.
@@ -141,8 +151,10 @@ impl<G: Guest> Translator<G> {
         let c = &self.counters;
         let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
         let (links, invalidated, evicted) = self.with_cache(|c| (c.links, c.invalidated, c.evicted));
+        let [quick, optimized] = if self.options.count { self.with_cache(|c| c.executed()) } else { [0; 2] };
         Stats {
             blocks_lifted: get(&c.blocks_lifted),
+            lift_ns: get(&c.lift_ns),
             block_runs: get(&c.block_runs),
             quick_blocks: get(&c.quick_blocks),
             quick_insns: get(&c.quick_insns),
@@ -161,6 +173,8 @@ impl<G: Guest> Translator<G> {
             misses: get(&c.misses),
             recalled: get(&c.recalled),
             exits: std::array::from_fn(|i| get(&c.exits[i])),
+            executed: [get(&c.interpreted), quick, optimized],
+            guest_ns: get(&c.guest_ns),
         }
     }
 
@@ -199,6 +213,7 @@ impl<G: Guest> Translator<G> {
 
     /// Lifts the block of `unit` for the interpreter. False if it went stale meanwhile.
     pub(crate) fn lift_block(&self, unit: &Arc<Unit>) -> Result<bool, Fault> {
+        let (_sampled, start) = (sample::translating(), self.options.measure.then(std::time::Instant::now));
         let lift = self.with_cache(Cache::begin_lift);
         match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS) {
             Ok(mut region) => {
@@ -210,7 +225,10 @@ impl<G: Guest> Translator<G> {
                 // Thousands of them are kept.
                 region.ops.shrink_to_fit();
                 self.counters.blocks_lifted.fetch_add(1, Ordering::Relaxed);
-                Ok(self.with_cache(|c| c.set_block(lift, unit, region)))
+                let good = self.with_cache(|c| c.set_block(lift, unit, region));
+                let spent = start.map_or(0, |start| start.elapsed().as_nanos() as u64);
+                self.counters.lift_ns.fetch_add(spent, Ordering::Relaxed);
+                Ok(good)
             }
             Err(fault) => {
                 self.with_cache(|c| c.end_lift(lift, &[]));
@@ -221,7 +239,7 @@ impl<G: Guest> Translator<G> {
 
     /// A quick compiler for one thread, if that tier is wanted and the host can.
     pub(crate) fn quick_compiler(&self) -> Option<QuickCompiler> {
-        let make = || QuickCompiler::new(self.guest.helpers(), self.options.memory);
+        let make = || QuickCompiler::new(self.guest.helpers(), &self.options);
         self.quick_wanted().then(make).flatten()
     }
 
@@ -232,7 +250,7 @@ impl<G: Guest> Translator<G> {
     /// Translates the block of `unit` by the quick tier, if it has one and no code.
     pub(crate) fn quick_compile(&self, compiler: &mut QuickCompiler, unit: &Unit) {
         let Some(region) = self.block(unit).filter(|_| !unit.too_hard.load(Ordering::Relaxed)) else { return };
-        let start = std::time::Instant::now();
+        let (_sampled, start) = (sample::translating(), std::time::Instant::now());
         let mut region = Region::clone(&region);
         jib_ir::passes::run(&mut region);
         let Some(code) = compiler.compile(&region, self.stub) else {
@@ -285,6 +303,7 @@ impl<G: Guest> Translator<G> {
         if self.options.background && self.enqueue(unit) {
             return;
         }
+        let _sampled = sample::translating();
         // Past the gate all the way: a fork waits until the compiler is free.
         let _pass = self.gate.pass();
         let mut compiler = lock(&self.compiler);
@@ -377,9 +396,9 @@ impl<G: Guest> Translator<G> {
         Ok(region)
     }
 
+    /// Most code of a system runs a few times or never: a region is made of what has run.
     fn lift_region(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
-        // Most code of a system runs a few times or never: a region is made of what has run.
         self.lift(at, limit, run)
     }
 
@@ -468,7 +487,8 @@ impl<G: Guest> Translator<G> {
                 let mut region = self.lift(at, Limit::BLOCK, &ALL_WORDS).map_err(Error::Fetch)?;
                 jib_ir::passes::run(&mut region);
                 cut_loops(&mut region);
-                let compiler = QuickCompiler::new(self.guest.helpers(), self.options.memory);
+                let options = Options { count: false, ..self.options.clone() };
+                let compiler = QuickCompiler::new(self.guest.helpers(), &options);
                 match compiler.and_then(|mut c| c.compile(&region, self.stub)) {
                     Some(code) => crate::dump::disassemble(&code.bytes, &code.faults),
                     None => Ok("not translated by the quick tier\n".into()),

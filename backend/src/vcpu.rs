@@ -20,6 +20,8 @@ use crate::translator::Translator;
 const UNITS: usize = 1 << 14;
 /// Entries of a piece.
 const PIECE: usize = 1 << 7;
+/// Interpreted blocks after which all may know of them, in a thread that stays in its run loop.
+const REPORT: u64 = 1024;
 /// Indirect tables where each mode and address space has its own.
 const TABLES: usize = 12;
 
@@ -35,6 +37,8 @@ pub struct Vcpu<G: Guest> {
     scratch: Scratch,
     quick: Option<QuickCompiler>,
     runs: u64,
+    /// Guest instructions interpreted.
+    interpreted: u64,
     hits: u64,
     misses: u64,
     exits: [u64; EXITS.len()],
@@ -57,6 +61,7 @@ impl<G: Guest> Vcpu<G> {
             scratch: Scratch::default(),
             quick: translator.quick_compiler(),
             runs: 0,
+            interpreted: 0,
             hits: 0,
             misses: 0,
             exits: [0; EXITS.len()],
@@ -82,7 +87,18 @@ impl<G: Guest> Vcpu<G> {
     /// which are acted on here. Clearing `EXIT_REQUEST` after an [`Exit::Interrupt`] is the caller's.
     pub fn run<R: Runtime>(&mut self, rt: &mut R) -> Exit {
         abi::set_table(&mut self.state, &self.thread.tables[self.tables.current].words);
+        if let Some(sampler) = self.shared.options.sampler {
+            sampler.enter(&mut self.state);
+        }
+        let before = self.shared.options.measure.then(crate::entry::thread_nanos);
         let exit = self.run_until_exit(rt);
+        if let Some(before) = before {
+            let spent = crate::entry::thread_nanos() - before;
+            self.shared.counters.guest_ns.fetch_add(spent, Ordering::Relaxed);
+        }
+        if self.shared.options.sampler.is_some() {
+            crate::sample::leave();
+        }
         self.report();
         exit
     }
@@ -91,7 +107,12 @@ impl<G: Guest> Vcpu<G> {
     fn report(&mut self) {
         let all = &self.shared.counters;
         let exits = all.exits.iter().zip(&mut self.exits);
-        let own = [(&all.block_runs, &mut self.runs), (&all.hits, &mut self.hits), (&all.misses, &mut self.misses)];
+        let own = [
+            (&all.block_runs, &mut self.runs),
+            (&all.interpreted, &mut self.interpreted),
+            (&all.hits, &mut self.hits),
+            (&all.misses, &mut self.misses),
+        ];
         for (sum, n) in own.into_iter().chain(exits).filter(|(_, n)| **n != 0) {
             sum.fetch_add(std::mem::take(n), Ordering::Relaxed);
         }
@@ -202,6 +223,10 @@ impl<G: Guest> Vcpu<G> {
             Err(fault) => return Exit::Fault(fault),
         };
         self.runs += 1;
+        self.interpreted += u64::from(block.insns());
+        if self.runs >= REPORT {
+            self.report();
+        }
         let helpers = self.shared.guest.helpers();
         let exit = interp::run(&block, BlockId(0), &mut self.state, rt, helpers, &mut self.scratch);
         if unit.code.load(Ordering::Relaxed) == 0 {
@@ -336,6 +361,7 @@ enum Left {
 
 impl<G: Guest> Drop for Vcpu<G> {
     fn drop(&mut self) {
+        crate::sample::forget(&mut self.state);
         self.kicker.retire();
         self.shared.with_cache(|c| c.remove_thread(&self.thread));
     }

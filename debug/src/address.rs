@@ -68,8 +68,8 @@ enum Socket {
 /// Sockets of ours stay clear of the descriptors of a guest process.
 const OWN_FD_MIN: i32 = 1000;
 
-/// The same socket under a high number if the host allows it; closed by `exec`.
-pub(crate) fn out_of_the_way<S: Into<OwnedFd> + From<OwnedFd>>(socket: S) -> S {
+/// The same file or socket under a high number if the host allows it; closed by `exec`.
+pub fn out_of_the_way<S: Into<OwnedFd> + From<OwnedFd>>(socket: S) -> S {
     let fd: OwnedFd = socket.into();
     match rustix::io::fcntl_dupfd_cloexec(&fd, OWN_FD_MIN) {
         Ok(high) => high.into(),

@@ -24,7 +24,7 @@ use crate::runtime::Code;
 use crate::script::{self, InterpreterLine};
 use crate::seccomp::{self, Mode};
 use crate::signal::action::Actions;
-use crate::signal::host::{Context, HandlerStack, block_all, install_fault_handlers, set_host_mask};
+use crate::signal::host::{Context, HandlerStack, block_all, install_fault_handlers, set_host_mask, share_samplers};
 use crate::space::AddressSpace;
 use crate::stack::{self, Contents};
 use crate::syscall::ids::Ids;
@@ -48,6 +48,7 @@ struct Target {
 pub(crate) fn run(config: Config) -> Result<ExitStatus, Error> {
     let target = find_target(&config)?;
     install_fault_handlers();
+    share_samplers();
     let handler_stack = HandlerStack::install();
     // Threads that the translator makes for itself inherit this: guest signals are not theirs.
     let mask = block_all();
@@ -109,7 +110,10 @@ fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread,
         cache: cache.as_ref().map(|dir| dir.as_fd().as_raw_fd()),
         // A copy of standard error that the guest does not close by accident.
         log: if config.strace { own::keep(2).ok().or(Some(2)) } else { None },
-        watched: config.gdb.is_some() || config.trace.is_some() || config.at_exit.is_some(),
+        watched: config.gdb.is_some()
+            || config.trace.is_some()
+            || config.at_exit.is_some()
+            || config.backend.listener.is_some(),
     };
     let disclosed = disclose(&stack.places, &stack.auxv);
     let process = Process {

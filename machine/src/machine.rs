@@ -50,6 +50,24 @@ pub struct Outcome {
     pub stop: Stop,
     /// What the translator did, since the machine was built.
     pub stats: Stats,
+    /// What the CPUs' TLBs missed in this run.
+    pub misses: Misses,
+}
+
+/// How often addresses were looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Misses {
+    /// By compiled code, not found in its own table.
+    pub fast: u64,
+    /// Not found in the TLB: walks of the guest's tables.
+    pub tlb: u64,
+}
+
+impl std::ops::AddAssign for Misses {
+    fn add_assign(&mut self, other: Misses) {
+        self.fast += other.fast;
+        self.tlb += other.tlb;
+    }
 }
 
 /// Every CPU's inputs, as the interrupt controller and firmware calls reach them.
@@ -229,8 +247,9 @@ impl Machine {
             let waking = alarms.clone();
             scope.spawn(move || waking.run());
             drop(sender);
-            let mut stop = Stop::Quit;
-            for one in stops {
+            let (mut stop, mut misses) = (Stop::Quit, Misses::default());
+            for (one, missed) in stops {
+                misses += missed;
                 if one != Stop::Quit {
                     stop = one;
                 }
@@ -240,11 +259,11 @@ impl Machine {
                 }
             }
             alarms.stop();
-            Outcome { stop, stats: self.translator.stats() }
+            Outcome { stop, stats: self.translator.stats(), misses }
         })
     }
 
-    fn run_cpu(&self, cpu: usize, alarms: Arc<Alarms>, upper: Arc<UpperHalves>, done: Sender<Stop>) {
+    fn run_cpu(&self, cpu: usize, alarms: Arc<Alarms>, upper: Arc<UpperHalves>, done: Sender<(Stop, Misses)>) {
         let (board, signals) = (&self.board, self.cpus.signals[cpu].clone());
         let pins = &board.pins[cpu];
         let system = System::new(Parts {
@@ -273,6 +292,6 @@ impl Machine {
         let stop = vcpu.run();
         self.shootdown.park(cpu);
         // The receiver outlives every CPU's thread.
-        let _ = done.send(stop);
+        let _ = done.send((stop, vcpu.misses()));
     }
 }

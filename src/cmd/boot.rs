@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
-use jib_backend::Stats;
 use jib_debug::log::Log;
+use jib_machine::launch::Report;
 use jib_machine::launch::options::{DiskSpec, Options};
 
+use super::stats::AtEnd;
 use super::{debugger, disk};
 use crate::cli::BootArgs;
+use crate::profile::{Profile, perf};
 use crate::report;
 
 /// Boots the system; how it ended is our exit code.
@@ -18,11 +20,28 @@ pub(crate) fn main(args: &BootArgs) -> ExitCode {
             return report::fail(1, format_args!("{}: {why}", disk.display()));
         }
     }
-    let options = match options(args) {
-        Ok(options) => options,
+    let prepared = options(args).and_then(|mut options| {
+        let told = args.stats.here();
+        let profile = told.profile.as_deref().map(Profile::start).transpose()?;
+        let stats = AtEnd::new(&told)?;
+        stats.prepare(&mut options.engine);
+        options.engine.watcher = stats.watcher();
+        options.engine.sampler = profile.as_ref().map(Profile::sampler);
+        options.engine.listener = args.engine.perf.map(|kind| perf::listener(kind, false)).transpose()?;
+        Ok((options, stats, profile))
+    });
+    let (options, stats, profile) = match prepared {
+        Ok(prepared) => prepared,
         Err(e) => return report::fail(1, e),
     };
-    let show = |stats: &Stats, wall| super::stats::tell(stats, wall);
+    let show = |run: &Report| {
+        if stats.is_wanted() {
+            stats.tell(&run.stats, Some(run.misses));
+        }
+        if let Some(Err(e)) = profile.as_ref().map(|p| p.write_system(&run.kernel)) {
+            report::tell(e);
+        }
+    };
     match jib_machine::launch::main(&options, &show) {
         Ok(code) => ExitCode::from(code),
         Err(e) => report::fail(e.code(), e),

@@ -5,10 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
-use jib_backend::Translator;
 use jib_backend::cache_dir::CacheDir;
+use jib_backend::{CodeListener, Translator};
 use jib_debug::address::Listener;
 use jib_debug::log::Sink;
 use jib_frontend_aarch64::A64;
@@ -17,12 +16,13 @@ use jib_linux_user::{Config, Error, ExitStatus, die_of, has_borrowed_rights};
 use super::emit::AtEnd;
 use super::{cache, debugger, root, stats};
 use crate::cli::RunArgs;
+use crate::profile::{Profile, perf};
 use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
 
 /// Runs the program; its exit code is ours, and so is the signal that killed it.
 pub(crate) fn main(args: &RunArgs) -> ExitCode {
     // Named as seen from here, whatever folder and root the program gets.
-    let Open { gdb, trace, emit, cache } = match open(args) {
+    let Open { gdb, trace, emit, cache, stats, profile, listener } = match open(args) {
         Ok(open) => open,
         Err(e) => return report::fail(CANNOT_RUN, e),
     };
@@ -38,18 +38,25 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
             Err(code) => return code,
         }
     }
-    let Some(config) = config(args) else {
+    let Some(mut config) = config(args) else {
         return report::fail(USAGE, "which program? Try `jib --help`");
     };
-    let started = Instant::now();
     let emit = match emit.map(|out| AtEnd::new(&args.emit, &config.program, out)).transpose() {
         Ok(emit) => emit,
         Err(e) => return report::fail(USAGE, format_args!("{e:#}")),
     };
-    let (stats, wanted) = (args.stats, args.stats || emit.is_some());
+    stats.prepare(&mut config.backend);
+    config.backend.watcher = stats.watcher();
+    config.backend.listener = listener;
+    config.backend.sampler = profile.as_ref().map(Profile::sampler);
+    let wanted = stats.is_wanted() || emit.is_some() || profile.is_some();
+    let name = config.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let tell = move |t: &Translator<A64>| {
-        if stats {
-            stats::tell(&t.stats(), started.elapsed());
+        if stats.is_wanted() {
+            stats.tell(&t.stats(), None);
+        }
+        if let Some(Err(e)) = profile.as_ref().map(|p| p.write_program(&name)) {
+            report::tell(e);
         }
         if let Some(emit) = &emit {
             emit.show(t);
@@ -96,10 +103,19 @@ struct Open {
     emit: Option<Arc<Sink>>,
     /// Where translations are kept.
     cache: Option<Arc<CacheDir>>,
+    /// What is told of the run.
+    stats: stats::AtEnd,
+    profile: Option<Profile>,
+    /// Who hears of translated code.
+    listener: Option<CodeListener>,
 }
 
 fn open(args: &RunArgs) -> Result<Open, String> {
+    let told = args.stats.here();
     Ok(Open {
+        stats: stats::AtEnd::new(&told)?,
+        profile: told.profile.as_deref().map(Profile::start).transpose()?,
+        listener: args.engine.perf.map(|kind| perf::listener(kind, true)).transpose()?,
         trace: args.trace.then(|| debugger::sink(args.log_file.as_deref())).transpose()?,
         emit: args.emit.is_wanted().then(|| debugger::sink(args.emit.emit_file.as_deref())).transpose()?,
         gdb: args.gdb.as_ref().map(debugger::listen).transpose()?,
@@ -152,11 +168,10 @@ fn reexec(args: &RunArgs) -> Vec<OsString> {
     }
     // A file would be begun anew by each program.
     let trace = args.trace && args.log_file.is_none();
-    for (name, on) in
-        [("--trace", trace), ("--strace", args.strace), ("--stats", args.stats), ("--verbose", args.verbose)]
-    {
+    for (name, on) in [("--trace", trace), ("--strace", args.strace), ("--verbose", args.verbose)] {
         out.extend(on.then(|| name.into()));
     }
+    out.extend(args.stats.to_args());
     out
 }
 

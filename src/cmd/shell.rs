@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::{RunArgs, ShellArgs};
+use crate::cli::{RunArgs, ShellArgs, StatsArgs};
 use crate::cmd::{debian, run};
 use crate::report::{self, CANNOT_RUN};
 
@@ -45,7 +45,7 @@ pub(crate) fn main(args: &ShellArgs) -> ExitCode {
         gdb: None,
         trace: false,
         log_file: None,
-        stats: false,
+        stats: StatsArgs::default(),
         verbose: args.verbose,
         command,
     })

@@ -341,6 +341,11 @@ impl Asm {
         i!(self, movq_mi_sxl, Amode::from(m), v);
     }
 
+    /// `*m += v`, 64 bits.
+    pub(super) fn add_to(&mut self, m: Mem, v: i32) {
+        i!(self, addq_mi_sxl, Amode::from(m), v);
+    }
+
     /// `dst` = the address `m`.
     pub(super) fn lea(&mut self, dst: Reg, m: Mem) {
         i!(self, leaq_rm, dst, Amode::from(m));

@@ -30,7 +30,8 @@ use jib_ir::ty::Ty;
 use crate::abi::HostFeatures;
 use crate::code_memory::FaultTable;
 use crate::compile::Code;
-use crate::options::Memory;
+use crate::options::{Memory, Options};
+use crate::reloc::Target;
 use asm::{Asm, Label, Mem, RAX, RBP, RDI, RDX, RSI};
 use regs::{Loc, Registers, Value};
 
@@ -47,6 +48,8 @@ pub(crate) struct QuickCompiler {
     helpers: &'static [Helper],
     /// Guest memory is reached through the table of [`crate::tlb`].
     table: bool,
+    /// Code counts the guest instructions that it executes.
+    count: bool,
     asm: Asm,
     vals: Vec<Value>,
     regs: Box<Registers>,
@@ -79,6 +82,8 @@ struct Quick<'a> {
     faults: Vec<(u32, u64)>,
     /// Cells that lead to a fixed guest address, and that address.
     targets: Vec<(u32, u64)>,
+    /// Executed instructions are counted.
+    count: bool,
     /// Direct and indirect exits so far.
     exits: u32,
     /// The op being emitted.
@@ -103,12 +108,13 @@ pub(crate) fn link_stub() -> Vec<u8> {
 
 impl QuickCompiler {
     /// An emitter, unless the host lacks SSE4.1.
-    pub(crate) fn new(helpers: &'static [Helper], memory: Memory) -> Option<QuickCompiler> {
+    pub(crate) fn new(helpers: &'static [Helper], options: &Options) -> Option<QuickCompiler> {
         let host = HostFeatures::detect();
         host.sse41.then(|| QuickCompiler {
             host,
             helpers,
-            table: memory == Memory::Table,
+            table: options.memory == Memory::Table,
+            count: options.count,
             asm: Asm::default(),
             vals: Vec::new(),
             regs: Box::default(),
@@ -134,6 +140,7 @@ impl QuickCompiler {
             ops: Vec::new(),
             faults: Vec::new(),
             targets: Vec::new(),
+            count: self.count,
             exits: 0,
             at: 0,
             block_start: 0,
@@ -147,7 +154,7 @@ impl QuickCompiler {
             bytes,
             relocs: self.asm.relocs.clone(),
             targets,
-            faults: Box::new(FaultTable { points, recipes: Vec::new() }),
+            faults: Box::new(FaultTable { points, recipes: Vec::new(), pc: region.key.pc }),
             cells,
             ops,
             executed: Box::default(),
@@ -176,6 +183,10 @@ impl Quick<'_> {
         for (b, block) in self.region.blocks.iter().enumerate() {
             self.asm.bind(labels[b]);
             self.regs.clear();
+            if let (true, insns @ 1..) = (self.count, block.insns) {
+                self.asm.address(RAX, Target::Executed);
+                self.asm.add_to(Mem::at(RAX, 0), insns as i32);
+            }
             (self.block, self.block_start) = (b, block.ops.start);
             for i in block.ops.clone() {
                 self.at = i;

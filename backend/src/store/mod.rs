@@ -75,7 +75,7 @@ impl Store {
     pub(crate) fn serves(&self, options: &Options) -> bool {
         // Whoever forces a tier wants to see it at work.
         let tiers = options.quick != u32::MAX && !matches!(options.threshold, 0 | u32::MAX);
-        let plain = options.memory == Memory::Host && !options.count;
+        let plain = options.memory == Memory::Host && !options.count && options.listener.is_none();
         options.engine == EngineKind::Jit && tiers && plain && build_id::get().is_some()
     }
 

@@ -10,6 +10,7 @@ use std::mem::offset_of;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use jib_backend::sample;
 use jib_ir::state::{State, slot};
 
 use super::action::{Action, Actions, DEFAULT, DefaultAction, IGNORE, default_action};
@@ -65,7 +66,22 @@ pub(crate) fn set_host_mask(mask: u64) -> u64 {
 fn kernel_pending() -> u64 {
     let mut set = 0u64;
     call(libc::SYS_rt_sigpending, &[&raw mut set as u64, 8]);
-    set
+    set & !samplers()
+}
+
+/// The signal of the profile's timers, while there is one.
+fn samplers() -> u64 {
+    if sample::is_active() { bit(sample::SIGNAL) } else { 0 }
+}
+
+/// The signals that the host does not block for the guest, since they serve us, too.
+fn unblocked() -> u64 {
+    SYNCHRONOUS | samplers()
+}
+
+/// Has what others send of the profile's signal come to the guest.
+pub(crate) fn share_samplers() {
+    sample::pass_on(on_signal);
 }
 
 impl Context {
@@ -180,7 +196,7 @@ impl Context {
         _ = self.pending.compare_exchange(REMASK, NOTHING, Ordering::AcqRel, Ordering::Acquire);
         self.acknowledge_exit();
         if !self.is_pending() {
-            set_host_mask(self.mask() & !SYNCHRONOUS);
+            set_host_mask(self.mask() & !unblocked());
         }
     }
 
@@ -206,7 +222,7 @@ impl Context {
     /// Keeps a signal for later: in the kernel's queue, where the host's mask holds it back.
     fn put_off(&self, info: &SigInfo) {
         let signal = info.signal();
-        if bit(signal) & SYNCHRONOUS != 0 {
+        if bit(signal) & unblocked() != 0 {
             self.held.fetch_or(bit(signal), Ordering::Relaxed);
             return;
         }
@@ -238,7 +254,7 @@ impl Context {
         }
         // It came while the masks were being changed.
         self.put_off(info);
-        if signal & SYNCHRONOUS != 0 {
+        if signal & unblocked() != 0 {
             return false;
         }
         if !noted {
@@ -385,6 +401,9 @@ fn is_seen(signal: i32, action: &Action) -> bool {
 
 /// Tells the host what the guest wants of `signal`.
 pub(crate) fn set_disposition(signal: i32, action: &Action) {
+    if bit(signal) & samplers() != 0 {
+        return;
+    }
     let kept = action.flags as i32 & (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT);
     if (action.handler == DEFAULT || action.handler == IGNORE) && !is_seen(signal, action) {
         return install(signal, action.handler, kept);

@@ -36,6 +36,8 @@ pub struct Memory {
     pub spaces: Spaces,
     /// Where code was found in translations larger than a page.
     pub large_code: Ranges,
+    /// How often compiled code asked for an address that its table did not have.
+    pub fast_misses: u64,
 }
 
 /// Table walks read physical memory.
@@ -84,6 +86,7 @@ impl Memory {
             fast: Fast::default(),
             spaces: Spaces::default(),
             large_code: Ranges::default(),
+            fast_misses: 0,
         }
     }
 
@@ -180,6 +183,7 @@ impl Memory {
     /// The host address of what lies at `va`, if compiled code may access its page itself; its table knows the page
     /// from then on.
     pub fn direct(&mut self, access: Access, va: u64, rights: Rights) -> Option<u64> {
+        self.fast_misses += 1;
         let kind = if access == Access::Write { Kind::Write } else { Kind::Read };
         let Found { pa, entry } = self.translate(va, kind, rights).ok()?;
         if entry.device && self.regime.enabled() {

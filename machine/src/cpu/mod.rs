@@ -26,6 +26,7 @@ use jib_ir::runtime::{Exit, Wait};
 use jib_ir::state::slot;
 
 use crate::devices::gic::Version;
+use crate::machine::Misses;
 use crate::psci::{self, Outcome, Power};
 use signals::{Command, Signals};
 use system::System;
@@ -64,6 +65,11 @@ impl Vcpu {
         let cpu = jib_backend::Vcpu::new(&system.translator);
         signals.attach(cpu.kicker());
         Vcpu { cpu, system, power, signals, debug: debug::Debug::default() }
+    }
+
+    /// What its TLBs missed so far.
+    pub fn misses(&self) -> Misses {
+        Misses { fast: self.system.memory.fast_misses, tlb: self.system.memory.tlb.misses }
     }
 
     /// Runs until the machine stops: waits to be switched on, runs, may be off again.

@@ -18,9 +18,6 @@ use std::fs;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use jib_backend::Stats;
 
 use crate::board::Config;
 use crate::devices::fw_cfg;
@@ -70,8 +67,8 @@ impl From<String> for Error {
 }
 
 /// Runs a guest on the process's own standard streams; gives the exit code. If a signal ended the
-/// run, the process dies of it here. `show` gets what the translator did and how long it took, if that is wanted.
-pub fn main(options: &Options, show: &dyn Fn(&Stats, Duration)) -> Result<u8, Error> {
+/// run, the process dies of it here. `show` gets what happened.
+pub fn main(options: &Options, show: &dyn Fn(&Report)) -> Result<u8, Error> {
     check(options)?;
     let terminals = Terminals {
         input: std::io::stdin().is_terminal(),
@@ -94,13 +91,10 @@ pub fn main(options: &Options, show: &dyn Fn(&Stats, Duration)) -> Result<u8, Er
     let guard = terminal::take(std::io::stdin()).map_err(|e| format!("terminal: {e}"))?;
     let ending = events.clone();
     terminal::on_signal(move |signal| ending.end(End::Signal(signal))).map_err(|e| format!("signals: {e}"))?;
-    let started = Instant::now();
     let report = session::run(prepared.config, prepared.plan, streams, &events);
     drop(guard);
     let report = report?;
-    if options.stats {
-        show(&report.stats, started.elapsed());
-    }
+    show(&report);
     match report.end {
         End::Signal(signal) => terminal::die_of(signal),
         End::TimedOut => tell("the time is up"),

@@ -56,8 +56,6 @@ pub struct Options {
     pub engine: Engine,
     /// The folder where translations are kept.
     pub cache: Option<Arc<CacheDir>>,
-    /// Tell at the end what the machine did.
-    pub stats: bool,
     /// Tell what is used and what the guest asks for in vain.
     pub verbose: bool,
     /// Where a debugger is waited for.
@@ -91,7 +89,6 @@ impl Default for Options {
             timeout: None,
             engine: Engine::default(),
             cache: None,
-            stats: false,
             verbose: false,
             gdb: None,
             log: None,

@@ -1,6 +1,7 @@
 //! One run of a machine with its user: consoles, what the guest tells, time limit, restarts.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use jib_backend::Stats;
 use jib_debug::address::Listener;
 use jib_debug::log::{Log, Sink};
+use vm_memory::{Bytes, GuestAddress};
 
 use super::io::{Streams, Typed};
 use super::watch::{News, Watch};
@@ -19,7 +21,7 @@ use crate::host::escape::{Action, Escape, HELP};
 use crate::host::input::InputQueue;
 use crate::host::pump::pump_input;
 use crate::loader;
-use crate::machine::{Engine, Machine};
+use crate::machine::{Engine, Machine, Misses};
 
 /// How long the power key is held: guests sample it.
 const KEY_PRESS: Duration = Duration::from_millis(100);
@@ -148,12 +150,16 @@ pub(super) struct Plan {
 }
 
 /// How a run went.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Report {
     /// Why it ended.
     pub end: End,
     /// What the translator did.
     pub stats: Stats,
+    /// What the CPUs' TLBs missed.
+    pub misses: Misses,
+    /// The kernel's part of memory at the end, if its CPUs were sampled: it holds the kernel's symbols.
+    pub kernel: Vec<u8>,
     /// Restarts.
     pub restarts: u32,
 }
@@ -202,10 +208,17 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
         let events = events.clone();
         spawn("timeout", move || events.watch_time(limit))?;
     }
-    let mut report = Report { end: End::PowerOff, stats: Stats::default(), restarts: 0 };
+    let mut report = Report {
+        end: End::PowerOff,
+        stats: Stats::default(),
+        misses: Misses::default(),
+        kernel: Vec::new(),
+        restarts: 0,
+    };
     while events.lock().end.is_none() {
-        let outcome = machine.run(start.0, start.1);
+        let outcome = machine.run(start.entry, start.dtb);
         report.stats = outcome.stats;
+        report.misses += outcome.misses;
         let panicked = events.lock().panicked;
         match outcome.stop {
             Stop::Reset if panicked => events.end(End::Panic),
@@ -224,23 +237,43 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
     board.console_input.close();
     board.virtio_input.close();
     report.end = events.lock().end.unwrap_or(End::PowerOff);
+    if plan.engine.sampler.is_some() {
+        report.kernel = memory(&board, &start.kernel);
+    }
     machine.ended(report.end.code());
     Ok(report)
+}
+
+/// A copy of physical memory; empty if it cannot be read.
+fn memory(board: &Board, range: &Range<u64>) -> Vec<u8> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    let read = board.space.ram().dma().read_slice(&mut bytes, GuestAddress(range.start));
+    read.map_or(Vec::new(), |()| bytes)
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), String> {
     thread::Builder::new().name(name.to_string()).spawn(body).map(drop).map_err(|e| format!("{name}: {e}"))
 }
 
-/// Puts everything into memory; where to start, and what is in x0 then.
-fn load(board: &Board, payload: &Payload) -> Result<(u64, u64), String> {
+/// Where a machine starts.
+struct Start {
+    entry: u64,
+    /// What x0 holds.
+    dtb: u64,
+    /// Where the kernel lies, if we loaded one.
+    kernel: Range<u64>,
+}
+
+/// Puts everything into memory.
+fn load(board: &Board, payload: &Payload) -> Result<Start, String> {
     let ram = board.space.ram();
-    let (entry, layout) = match &payload.kernel {
+    let (entry, kernel, layout) = match &payload.kernel {
         Some(kernel) => {
             let kernel = loader::load_kernel(ram, &payload.name, kernel).map_err(line)?;
-            (kernel.entry, loader::place(ram, &kernel, payload.initrd.as_deref()).map_err(line)?)
+            let layout = loader::place(ram, &kernel, payload.initrd.as_deref()).map_err(line)?;
+            (kernel.entry, kernel.memory, layout)
         }
-        None => (FIRMWARE_ENTRY, loader::place_for_firmware(ram).map_err(line)?),
+        None => (FIRMWARE_ENTRY, 0..0, loader::place_for_firmware(ram).map_err(line)?),
     };
     let mut seed = vec![0; 64];
     crate::board::entropy(&mut seed);
@@ -254,7 +287,7 @@ fn load(board: &Board, payload: &Payload) -> Result<(u64, u64), String> {
         }
     };
     loader::write_dtb(ram, &layout, dtb).map_err(line)?;
-    Ok((entry, layout.dtb))
+    Ok(Start { entry, dtb: layout.dtb, kernel })
 }
 
 /// Reads the user's input to its end; obeys the escape key.

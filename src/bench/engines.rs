@@ -1,0 +1,143 @@
+//! The ways to run a program that are compared, and what each needs of the host.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// One way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    /// The host itself, on a counterpart compiled for it
+    Native,
+    /// qemu-aarch64
+    Qemu,
+    /// jib's interpreter alone
+    Interpreter,
+    /// jib's quick tier alone, at once
+    Quick,
+    /// jib's Cranelift tier alone, at once
+    Optimized,
+    /// jib with all tiers
+    Jib,
+}
+
+impl Engine {
+    /// All, in the order of tables.
+    pub(crate) const ALL: [Engine; 6] =
+        [Engine::Native, Engine::Qemu, Engine::Interpreter, Engine::Quick, Engine::Optimized, Engine::Jib];
+
+    /// As tables and files have it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Engine::Native => "native",
+            Engine::Qemu => "qemu",
+            Engine::Interpreter => "interpreter",
+            Engine::Quick => "quick",
+            Engine::Optimized => "optimized",
+            Engine::Jib => "jib",
+        }
+    }
+
+    /// The options of `jib run` that make it this; `None` if it is no engine of jib's.
+    fn options(self) -> Option<&'static [&'static str]> {
+        match self {
+            Engine::Native | Engine::Qemu => None,
+            Engine::Interpreter => Some(&["--engine", "interp"]),
+            Engine::Quick => Some(&["--quick", "0", "--threshold", "4294967295"]),
+            Engine::Optimized => Some(&["--quick", "4294967295", "--threshold", "1", "--sync"]),
+            Engine::Jib => Some(&[]),
+        }
+    }
+}
+
+/// Where Debian's cross libraries are, which `jib run` finds by itself.
+const CROSS_SYSROOT: &str = "/usr/aarch64-linux-gnu";
+
+/// What runs programs.
+pub(crate) struct Tools {
+    jib: PathBuf,
+    qemu: Option<PathBuf>,
+    sysroot: Option<PathBuf>,
+}
+
+impl Tools {
+    /// This `jib`, and what is along `PATH`; guests' absolute paths are looked up under `sysroot`.
+    pub(crate) fn find(sysroot: Option<PathBuf>) -> Result<Tools, String> {
+        let jib = std::env::current_exe().map_err(|e| format!("where am I? {e}"))?;
+        Ok(Tools { jib, qemu: find("qemu-aarch64").or_else(|| find("qemu-aarch64-static")), sysroot })
+    }
+
+    /// Can programs be run by `engine`?
+    pub(crate) fn has(&self, engine: Engine) -> bool {
+        engine != Engine::Qemu || self.qemu.is_some()
+    }
+
+    /// `qemu-aarch64`, if it is there.
+    pub(crate) fn qemu(&self) -> Option<&Path> {
+        self.qemu.as_deref()
+    }
+
+    /// The command that runs `program` by `engine`, with more options of `jib run`. The native one is `native`.
+    pub(crate) fn command(&self, engine: Engine, subject: &Runnable, more: &[OsString]) -> Option<Command> {
+        let mut command = match engine {
+            Engine::Native => {
+                let (program, args) = subject.native.as_ref()?.split_first()?;
+                let mut command = Command::new(program);
+                command.args(args);
+                return Some(command);
+            }
+            Engine::Qemu => {
+                let mut command = Command::new(self.qemu.as_ref()?);
+                let cross = Path::new(CROSS_SYSROOT);
+                if let Some(root) = self.sysroot.as_deref().or(cross.is_dir().then_some(cross)) {
+                    command.arg("-L").arg(root);
+                }
+                command
+            }
+            jib => {
+                let mut command = Command::new(&self.jib);
+                // Every run is the first.
+                command.args(["run", "--cache", "off"]).args(jib.options()?).args(more);
+                if let Some(root) = &self.sysroot {
+                    command.arg("-L").arg(root);
+                }
+                command.arg("--");
+                command
+            }
+        };
+        command.args(&subject.guest);
+        Some(command)
+    }
+}
+
+/// A program with its arguments, for the guest's and the host's machine.
+pub(crate) struct Runnable {
+    pub(crate) guest: Vec<OsString>,
+    pub(crate) native: Option<Vec<OsString>>,
+}
+
+/// The path of `program`, along `PATH`.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|p| p.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_engines() {
+        let tools = Tools { jib: "/j".into(), qemu: None, sysroot: Some("/r".into()) };
+        let subject = Runnable { guest: vec!["p".into(), "-x".into()], native: None };
+        let line = |e| tools.command(e, &subject, &[]).map(|c| format!("{c:?}").replace('"', ""));
+        assert_eq!(line(Engine::Jib).as_deref(), Some("/j run -L /r -- p -x"));
+        assert_eq!(line(Engine::Interpreter).as_deref(), Some("/j run --engine interp -L /r -- p -x"));
+        assert_eq!((line(Engine::Qemu), line(Engine::Native)), (None, None));
+        assert!(!tools.has(Engine::Qemu) && tools.has(Engine::Native));
+    }
+}
