@@ -12,6 +12,7 @@ pub(crate) mod door;
 mod regsets;
 mod remote;
 mod request;
+mod resume;
 mod stops;
 mod tracee;
 mod writes;
