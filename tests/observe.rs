@@ -265,7 +265,7 @@ fn all_engines_are_compared() {
     assert!(run.errors().is_empty(), "no terminal, no progress: {}", run.errors());
     assert!(run.text().contains("jib/native") && !run.text().contains('\x1b'), "{}", run.text());
     let report = json(&file);
-    for engine in ["native", "qemu", "interpreter", "quick", "optimized", "jib"] {
+    for engine in ["native", "qemu", "interpreter", "quick", "optimized", "jib", "warm"] {
         assert!(number(&report, &format!("/rows/0/costs/{engine}/cpu_s")) > 0.0, "{engine}");
         assert!(number(&report, &format!("/rows/0/costs/{engine}/rss_kib")) > 500.0, "{engine}");
     }

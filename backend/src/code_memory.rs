@@ -234,6 +234,7 @@ impl CodeView {
         // SAFETY: the caller's promise.
         match unsafe { self.table(pc) } {
             Some((table, offset)) => table.find(offset),
+            // SAFETY: as above.
             None => unsafe { self.modules() }.find_map(|m| m.checkpoint(pc)),
         }
     }
@@ -246,6 +247,7 @@ impl CodeView {
         // SAFETY: the caller's promise.
         match unsafe { self.table(pc) } {
             Some((table, offset)) => Some(table.find(offset).map_or(table.pc, |(pc, _)| pc)),
+            // SAFETY: as above.
             None => unsafe { self.modules() }.find_map(|m| m.checkpoint(pc)).map(|(pc, _)| pc),
         }
     }

@@ -8,7 +8,7 @@ use jib_ir::region::Region;
 
 use crate::cache::{Cache, Made, Subject, Thread, Tier, Unit};
 use crate::entry;
-use crate::store::{Image, Record};
+use crate::store::{Image, Record, Store};
 use crate::translator::{Translator, cut_loops};
 
 impl<G: Guest> Translator<G> {
@@ -51,7 +51,7 @@ impl<G: Guest> Translator<G> {
             return;
         };
         let (lift, mut made) = self.with_cache(|c| (c.begin_lift(), c.take_unkept()));
-        self.translate_interpreted(&mut made);
+        self.translate_interpreted(store, &mut made);
         let mut files: HashMap<Image, Vec<Record>> = HashMap::new();
         for made in made {
             let Some(image) = store.image(made.subject.at.key.pc) else { continue };
@@ -78,10 +78,12 @@ impl<G: Guest> Translator<G> {
     }
 
     /// Adds code of blocks that have none.
-    fn translate_interpreted(&self, made: &mut Vec<Made>) {
-        let Some(mut compiler) = self.quick_compiler() else { return };
+    fn translate_interpreted(&self, store: &Store, made: &mut Vec<Made>) {
+        let mut units = self.with_cache(Cache::take_interpreted);
+        units.retain(|unit| store.image(unit.at.key.pc).is_some());
+        let Some(mut compiler) = (!units.is_empty()).then(|| self.quick_compiler()).flatten() else { return };
         let (start, budget) = (entry::thread_nanos(), entry::process_nanos() / 4);
-        for unit in self.with_cache(Cache::take_interpreted) {
+        for unit in units {
             if entry::thread_nanos() - start > budget {
                 return;
             }

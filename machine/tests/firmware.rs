@@ -123,7 +123,8 @@ fn uefi_to_its_shell() {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "slow without --release")]
 fn uefi_starts_a_kernel_with_its_initrd() {
-    let guest = launch::fetch::guest(&launch::fetch::Package::cloud(), &mut |line| eprintln!("{line}")).expect("a kernel");
+    let guest =
+        launch::fetch::guest(&launch::fetch::Package::cloud(), &mut |line| eprintln!("{line}")).expect("a kernel");
     let scratch = tools::Scratch::new("uefi");
     let initrd = scratch.path().join("initrd");
     // No archive: the kernel says so, and has seen its length.

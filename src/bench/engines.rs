@@ -21,14 +21,23 @@ pub(crate) enum Engine {
     Quick,
     /// jib's Cranelift tier alone, at once
     Optimized,
-    /// jib with all tiers
+    /// jib with all tiers, for the first time
     Jib,
+    /// jib with what earlier runs have kept
+    Warm,
 }
 
 impl Engine {
     /// All, in the order of tables.
-    pub(crate) const ALL: [Engine; 6] =
-        [Engine::Native, Engine::Qemu, Engine::Interpreter, Engine::Quick, Engine::Optimized, Engine::Jib];
+    pub(crate) const ALL: [Engine; 7] = [
+        Engine::Native,
+        Engine::Qemu,
+        Engine::Interpreter,
+        Engine::Quick,
+        Engine::Optimized,
+        Engine::Jib,
+        Engine::Warm,
+    ];
 
     /// As tables and files have it.
     pub(crate) const fn name(self) -> &'static str {
@@ -39,6 +48,7 @@ impl Engine {
             Engine::Quick => "quick",
             Engine::Optimized => "optimized",
             Engine::Jib => "jib",
+            Engine::Warm => "warm",
         }
     }
 
@@ -49,7 +59,7 @@ impl Engine {
             Engine::Interpreter => Some(&["--engine", "interp"]),
             Engine::Quick => Some(&["--quick", "0", "--threshold", "4294967295"]),
             Engine::Optimized => Some(&["--quick", "4294967295", "--threshold", "1", "--sync"]),
-            Engine::Jib => Some(&[]),
+            Engine::Jib | Engine::Warm => Some(&[]),
         }
     }
 }
@@ -62,13 +72,23 @@ pub(crate) struct Tools {
     jib: PathBuf,
     qemu: Option<PathBuf>,
     sysroot: Option<PathBuf>,
+    /// Where [`Engine::Warm`] keeps translations; gone at the end.
+    kept: PathBuf,
+}
+
+impl Drop for Tools {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.kept);
+    }
 }
 
 impl Tools {
     /// This `jib`, and what is along `PATH`; guests' absolute paths are looked up under `sysroot`.
     pub(crate) fn find(sysroot: Option<PathBuf>) -> Result<Tools, String> {
         let jib = std::env::current_exe().map_err(|e| format!("where am I? {e}"))?;
-        Ok(Tools { jib, qemu: find("qemu-aarch64").or_else(|| find("qemu-aarch64-static")), sysroot })
+        let qemu = find("qemu-aarch64").or_else(|| find("qemu-aarch64-static"));
+        let kept = std::env::temp_dir().join(format!("jib-bench-kept-{}", std::process::id()));
+        Ok(Tools { jib, qemu, sysroot, kept })
     }
 
     /// Can programs be run by `engine`?
@@ -100,8 +120,8 @@ impl Tools {
             }
             jib => {
                 let mut command = Command::new(&self.jib);
-                // Every run is the first.
-                command.args(["run", "--cache", "off"]).args(jib.options()?).args(more);
+                let kept = if jib == Engine::Warm { self.kept.as_os_str() } else { "off".as_ref() };
+                command.args(["run", "--cache"]).arg(kept).args(jib.options()?).args(more);
                 if let Some(root) = &self.sysroot {
                     command.arg("-L").arg(root);
                 }
@@ -132,11 +152,12 @@ mod tests {
 
     #[test]
     fn commands_of_engines() {
-        let tools = Tools { jib: "/j".into(), qemu: None, sysroot: Some("/r".into()) };
+        let tools = Tools { jib: "/j".into(), qemu: None, sysroot: Some("/r".into()), kept: "/nowhere/k".into() };
         let subject = Runnable { guest: vec!["p".into(), "-x".into()], native: None };
         let line = |e| tools.command(e, &subject, &[]).map(|c| format!("{c:?}").replace('"', ""));
-        assert_eq!(line(Engine::Jib).as_deref(), Some("/j run -L /r -- p -x"));
-        assert_eq!(line(Engine::Interpreter).as_deref(), Some("/j run --engine interp -L /r -- p -x"));
+        assert_eq!(line(Engine::Jib).as_deref(), Some("/j run --cache off -L /r -- p -x"));
+        assert_eq!(line(Engine::Interpreter).as_deref(), Some("/j run --cache off --engine interp -L /r -- p -x"));
+        assert_eq!(line(Engine::Warm).as_deref(), Some("/j run --cache /nowhere/k -L /r -- p -x"));
         assert_eq!((line(Engine::Qemu), line(Engine::Native)), (None, None));
         assert!(!tools.has(Engine::Qemu) && tools.has(Engine::Native));
     }

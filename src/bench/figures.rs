@@ -142,7 +142,7 @@ fn first_line(command: &mut Command) -> Option<String> {
 #[cfg(test)]
 pub(crate) fn example() -> Report {
     let cost = |cpu_s: f64| Cost { wall_s: cpu_s * 1.1, cpu_s, rss_kib: 9000, runs: 5 };
-    let row = |name: &str, class, seconds: [f64; 6]| {
+    let row = |name: &str, class, seconds: [f64; 7]| {
         let moment = |i: u64| Moment {
             at_s: i as f64 / 10.0,
             cpu_s: i as f64 / 11.0,
@@ -165,9 +165,9 @@ pub(crate) fn example() -> Report {
         runs: 5,
         engines: Engine::ALL.to_vec(),
         rows: vec![
-            row("sort", Class::Integer, [0.1, 0.8, 5.0, 0.4, 0.3, 0.2]),
-            row("fma", Class::Float, [0.0, 3.2, 9.0, 1.0, 0.9, 0.2]),
-            row("hello", Class::Startup, [0.001, 0.016, 0.005, 0.005, 0.1, 0.004]),
+            row("sort", Class::Integer, [0.1, 0.8, 5.0, 0.4, 0.3, 0.2, 0.2]),
+            row("fma", Class::Float, [0.0, 3.2, 9.0, 1.0, 0.9, 0.2, 0.2]),
+            row("hello", Class::Startup, [0.001, 0.016, 0.005, 0.005, 0.1, 0.004, 0.002]),
         ],
         problems: Vec::new(),
         interrupted: false,

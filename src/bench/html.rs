@@ -97,7 +97,8 @@ fn engines(r: &Report) -> Markup {
         Engine::Interpreter => "jib's interpreter",
         Engine::Quick => "jib's quick tier alone",
         Engine::Optimized => "jib's optimizing tier alone, at once",
-        Engine::Jib => "jib, all tiers",
+        Engine::Jib => "jib, all tiers, for the first time",
+        Engine::Warm => "jib, with what earlier runs kept",
     };
     legend(&r.engines.iter().map(|e| (e.name(), text(e))).collect::<Vec<_>>())
 }

@@ -37,6 +37,8 @@ const LONG_S: f64 = 5.0;
 const STARTS: usize = 4;
 /// Moments of a timeline.
 const MOMENTS: f64 = 150.0;
+/// Runs that fill what [`Engine::Warm`] finds: each keeps a part of what it interpreted.
+const FILLING: usize = 4;
 /// The exit code after an interruption, as shells have it.
 const INTERRUPTED: u8 = 130;
 
@@ -192,6 +194,7 @@ impl Bench {
         let mut costs: BTreeMap<Engine, Vec<Cost>> = BTreeMap::new();
         let mut reference: Option<(Engine, Outcome)> = None;
         let mut wrong: Vec<Engine> = Vec::new();
+        self.fill(subject)?;
         'all: for run in 0..runs {
             for engine in self.engines.clone() {
                 let known = costs.get(&engine).and_then(|c| c.first());
@@ -235,6 +238,21 @@ impl Bench {
             (row.inside, row.timeline) = (Some(inside.0), inside.1);
         }
         Ok(row)
+    }
+
+    /// Runs it until translations have been kept for [`Engine::Warm`].
+    fn fill(&self, subject: &Subject) -> Result<()> {
+        for _ in 0..FILLING {
+            let warm = self.engines.contains(&Engine::Warm) && !self.stopped();
+            let Some(mut command) = self.tools.command(Engine::Warm, &subject.runnable, &[]).filter(|_| warm) else {
+                return Ok(());
+            };
+            self.progress.show(format_args!("{}: keeping translations", subject.name));
+            if measure::once(&mut command)?.0.wall_s > LONG_S {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Where jib's time goes, and what has been executed by when: from two runs of their own, since counting costs.

@@ -16,8 +16,12 @@ const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Ratios of the table: how many times the first is of the second, and whether more is better.
-const RATIOS: [(Engine, Engine, bool); 3] =
-    [(Engine::Qemu, Engine::Jib, true), (Engine::Interpreter, Engine::Jib, true), (Engine::Jib, Engine::Native, false)];
+const RATIOS: [(Engine, Engine, bool); 4] = [
+    (Engine::Qemu, Engine::Jib, true),
+    (Engine::Qemu, Engine::Warm, true),
+    (Engine::Interpreter, Engine::Jib, true),
+    (Engine::Jib, Engine::Native, false),
+];
 
 /// Says what cannot be compared for want of a package.
 pub(crate) fn say_missing(tools: &Tools, subjects: &[Subject]) {

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::abi::HostFeatures;
-use crate::cache_dir::CacheDir;
+use crate::cache_dir::{self, CacheDir};
 use crate::options::{EngineKind, Memory, Options};
 pub(crate) use module::Module;
 use module::Old;
@@ -91,6 +91,9 @@ impl Store {
         let key = self.key(options, image);
         let file = folder::open(self.folder.as_fd(), key);
         let module = file.as_ref().and_then(|file| Module::load(file, key, stub));
+        if let Some(file) = file.as_ref().filter(|_| module.is_some()) {
+            folder::touch(file);
+        }
         // A file that is not whole is as good as none.
         first.insert(file.is_none() || module.is_some());
         module
@@ -121,7 +124,8 @@ impl Store {
         all.extend(records);
         // A failure costs only time, in the next run.
         if let Some(contents) = build::file(key, &all, MAX_FILE) {
-            let _ = folder::replace(self.folder.as_fd(), key, &contents);
+            let written = folder::replace(self.folder.as_fd(), key, &contents);
+            let _ = written.map(|()| self.folder.collect(cache_dir::DEFAULT_LIMIT));
         }
     }
 
