@@ -257,7 +257,7 @@ impl Compiled {
 pub(crate) struct Cache {
     units: FxHashMap<At, Arc<Unit>>,
     unit_pages: FxHashMap<u64, Vec<At>>,
-    regions: FxHashMap<u64, Compiled>,
+    regions: FxHashMap<u64, Box<Compiled>>,
     region_pages: FxHashMap<u64, Vec<u64>>,
     /// Regions by the guest address of their page, where that is not the address they are invalidated by.
     by_virtual_page: Option<FxHashMap<u64, Vec<u64>>>,
@@ -270,7 +270,7 @@ pub(crate) struct Cache {
     /// What unlinked cells hold.
     stub: u64,
     /// Dead regions with the epoch after their death.
-    limbo: Vec<(u64, Compiled)>,
+    limbo: Vec<(u64, Box<Compiled>)>,
     /// Grows with each death.
     epoch: Arc<AtomicU64>,
     threads: Vec<Arc<Thread>>,
@@ -477,7 +477,7 @@ impl Cache {
         let module = None;
         let compiled = Compiled { tier, subject, units, module, virtual_page, address, code, len, incoming };
         self.unkept.extend(self.keeping.then_some(id));
-        self.regions.insert(id, compiled);
+        self.regions.insert(id, Box::new(compiled));
         true
     }
 
@@ -546,7 +546,7 @@ impl Cache {
             len: 0,
             incoming: Vec::new(),
         };
-        self.regions.insert(id, compiled);
+        self.regions.insert(id, Box::new(compiled));
     }
 
     /// Gives `unit` its code from a module that has it; false if none does.
@@ -806,7 +806,7 @@ impl Cache {
 
     /// All optimised regions that may run.
     pub(crate) fn regions(&self) -> Vec<crate::options::RegionInfo> {
-        let info = |r: &Compiled| crate::options::RegionInfo {
+        let info = |r: &Box<Compiled>| crate::options::RegionInfo {
             key: r.subject.at.key,
             code: r.subject.ranges.clone(),
             host_bytes: r.len,
