@@ -806,13 +806,13 @@ impl Cache {
 
     /// All optimised regions that may run.
     pub(crate) fn regions(&self) -> Vec<crate::options::RegionInfo> {
-        let info = |r: &Box<Compiled>| crate::options::RegionInfo {
+        let info = |r: &Compiled| crate::options::RegionInfo {
             key: r.subject.at.key,
             code: r.subject.ranges.clone(),
             host_bytes: r.len,
             executed: r.code.executed.load(Ordering::Relaxed),
         };
-        self.regions.values().filter(|r| r.tier == Tier::Optimized).map(info).collect()
+        self.regions.values().filter(|r| r.tier == Tier::Optimized).map(|r| info(r)).collect()
     }
 
     /// Guest instructions executed in code of the quick tier and of Cranelift's, as far as they are counted.
