@@ -622,8 +622,6 @@ pub(crate) struct BootArgs {
     pub(crate) verbose: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
-    #[command(flatten)]
-    pub(crate) cache: CacheArgs,
     /// Run this in the guest instead of a shell; its exit code is jib's
     #[arg(last = true, value_name = "CMD [ARGS]")]
     pub(crate) command: Vec<OsString>,

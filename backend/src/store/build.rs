@@ -1,6 +1,6 @@
 //! Makes the sections of a file from records: all code in one piece, its addresses relative to itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rustc_hash::FxHashMap;
 
@@ -37,18 +37,18 @@ pub(super) fn file(key: u128, records: &[Record], max: usize) -> Option<Vec<u8>>
 /// about the guest's code and that no optimised one makes superfluous.
 fn kept(records: &[Record], max: usize) -> Vec<&Record> {
     let mut words: FxHashMap<u64, u32> = FxHashMap::default();
-    let mut by_key: HashMap<(u64, u32), &Record> = HashMap::new();
+    let mut keys = HashSet::new();
     let (mut kept, mut size) = (Vec::new(), 0);
     for tier in [Tier::Optimized, Tier::Quick] {
         for (n, record) in records.iter().enumerate().rev().filter(|(_, r)| r.tier() == tier) {
             let Key { pc, mode } = record.key();
             let agrees = record.code_words().all(|(pc, word)| words.get(&pc).is_none_or(|w| *w == word));
-            if !agrees || by_key.contains_key(&(pc, mode)) || size + record.weight() > max {
+            if !agrees || keys.contains(&(pc, mode)) || size + record.weight() > max {
                 continue;
             }
             size += record.weight();
             words.extend(record.code_words());
-            by_key.insert((pc, mode), record);
+            keys.insert((pc, mode));
             kept.push(n);
         }
     }
