@@ -19,7 +19,7 @@ mod record;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -60,6 +60,8 @@ pub struct Store {
     images: Box<dyn Images>,
     /// What the guest's translations depend on besides its code.
     guest: Vec<u8>,
+    /// What all its files depend on, once it has been found out: a store serves one translator.
+    common: OnceLock<String>,
     /// Images that have been looked for, and whether the guest shows what is kept of them, as far as is known.
     seen: Mutex<HashMap<Image, bool>>,
 }
@@ -68,7 +70,7 @@ impl Store {
     /// A store in `folder` for code of `images`. `guest` says in any form what
     /// translations depend on that is not in the code or in its mode: the features of the guest's processor.
     pub fn new(folder: Arc<CacheDir>, images: Box<dyn Images>, guest: &[u8]) -> Store {
-        Store { folder, images, guest: guest.to_vec(), seen: Mutex::default() }
+        Store { folder, images, guest: guest.to_vec(), common: OnceLock::new(), seen: Mutex::default() }
     }
 
     /// Can translations made under `options` be kept?
@@ -131,10 +133,12 @@ impl Store {
 
     /// What the file of `image` is known by.
     fn key(&self, options: &Options, image: Image) -> u128 {
-        let build = build_id::get().unwrap_or_default();
-        let code = (options.region_insns, options.region_blocks, options.optimize);
-        let all = format!("{LAYOUT} {build:?} {:?} {code:?} {:?} {image:?}", HostFeatures::detect(), self.guest);
-        xxh3_128(all.as_bytes())
+        let common = self.common.get_or_init(|| {
+            let build = build_id::get().unwrap_or_default();
+            let code = (options.region_insns, options.region_blocks, options.optimize);
+            format!("{LAYOUT} {build:?} {:?} {code:?} {:?}", HostFeatures::detect(), self.guest)
+        });
+        xxh3_128(format!("{common} {image:?}").as_bytes())
     }
 }
 

@@ -4,20 +4,25 @@
 //! code address, link cells and their own indirect table. Code that died is kept until each thread that was inside
 //! compiled code at that time has left it.
 
+mod thread;
+mod unit;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jib_ir::region::{Key, Region};
 use rustc_hash::FxHashMap;
 
-use crate::abi::{self, CELL_BYTES, Tag};
+use crate::abi::CELL_BYTES;
 use crate::code_memory::CodeMemory;
 use crate::compile::Code;
 use crate::options::{CodeListener, Published};
 use crate::quick;
 use crate::store::Module;
+pub(crate) use thread::{OUTSIDE, Table, Thread};
+pub(crate) use unit::{At, Unit};
 
 /// Guest pages by which translations are found again.
 pub(crate) const PAGE: u64 = 4096;
@@ -26,158 +31,6 @@ pub(crate) const PAGE: u64 = 4096;
 pub(crate) type PageWords = [u64; PAGE as usize / 256];
 /// All of them.
 pub(crate) const ALL_WORDS: PageWords = [u64::MAX; PAGE as usize / 256];
-
-/// What a translation is of: a key and, where addresses are translated, the physical page of its code (else 0).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct At {
-    pub(crate) key: Key,
-    pub(crate) page: u64,
-}
-
-/// One guest address in one mode: its interpretable block and its code, if any.
-pub(crate) struct Unit {
-    pub(crate) at: At,
-    /// The single block for the interpreter and the quick tier: lifted when wanted, dropped when translated. Locked
-    /// past the translator's fork gate only, and never while another lock is asked for.
-    block: Mutex<Option<Arc<Region>>>,
-    /// Guest bytes of the block, once it has been lifted.
-    extent: OnceLock<Vec<Range<u64>>>,
-    /// Address of compiled code, or 0.
-    pub(crate) code: AtomicU64,
-    /// Runs in the interpreter.
-    pub(crate) runs: AtomicU32,
-    /// The quick tier cannot translate the block.
-    pub(crate) too_hard: AtomicBool,
-    /// The compiled code is Cranelift's.
-    pub(crate) optimized: AtomicBool,
-    /// Compilation has been asked for.
-    pub(crate) queued: AtomicBool,
-    /// The guest code changed: look the key up again.
-    pub(crate) dead: AtomicBool,
-}
-
-impl Unit {
-    fn new(at: At) -> Arc<Unit> {
-        Arc::new(Unit {
-            at,
-            block: Mutex::new(None),
-            extent: OnceLock::new(),
-            code: AtomicU64::new(0),
-            runs: AtomicU32::new(0),
-            too_hard: AtomicBool::new(false),
-            optimized: AtomicBool::new(false),
-            queued: AtomicBool::new(false),
-            dead: AtomicBool::new(false),
-        })
-    }
-
-    /// The block, if it has been lifted and not been dropped.
-    pub(crate) fn block(&self) -> Option<Arc<Region>> {
-        self.block.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Drops the block: it is translated. Whoever wants it again lifts it again.
-    pub(crate) fn drop_block(&self) {
-        *self.block.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn set_block(&self, region: Region) {
-        let _ = self.extent.set(region.code.clone());
-        *self.block.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(region));
-    }
-
-    /// Was it made from guest bytes in `range`? True as long as that is not known.
-    fn lies_in(&self, range: &Range<u64>) -> bool {
-        self.extent.get().is_none_or(|extent| extent.iter().any(|r| overlap(r, range)))
-    }
-}
-
-/// The part of a running thread that others look at.
-pub(crate) struct Thread {
-    /// The epoch at which the thread entered compiled code, or [`OUTSIDE`].
-    pub(crate) inside_since: AtomicU64,
-    /// Searched by compiled code at indirect exits; which one, its own thread decides.
-    pub(crate) tables: Box<[Table]>,
-}
-
-/// Pairs of tag and code address. The owning thread fills it; others only clear entries.
-pub(crate) struct Table {
-    pub(crate) words: Box<[AtomicU64]>,
-    /// Tags hold the mode: the table serves all modes.
-    tagged: bool,
-}
-
-/// The thread is not inside compiled code.
-pub(crate) const OUTSIDE: u64 = u64::MAX;
-
-impl Thread {
-    /// A thread with `tables` tables, `tagged` by mode or not.
-    pub(crate) fn new(tables: usize, tagged: bool) -> Arc<Thread> {
-        let tables = (0..tables).map(|_| Table::new(tagged)).collect();
-        Arc::new(Thread { inside_since: AtomicU64::new(OUTSIDE), tables })
-    }
-
-    fn clear(&self, key: Key) {
-        self.tables.iter().for_each(|t| t.clear(key));
-    }
-}
-
-impl Table {
-    fn new(tagged: bool) -> Table {
-        // Most of it is never touched.
-        let words = crate::code_memory::zeroed(2 * abi::table_entries(!tagged));
-        words[0].store(Tag::empty(0), Ordering::Relaxed);
-        Table { words, tagged }
-    }
-
-    fn tag(&self, key: Key) -> u64 {
-        if self.tagged { Tag::of(key) } else { key.pc }
-    }
-
-    fn entry(&self, key: Key) -> usize {
-        Tag::entry(key, self.words.len() / 2)
-    }
-
-    /// Makes indirect exits find `code` for `key`, if the place is free. Whoever takes the code away must wait.
-    fn offer(&self, key: Key, code: u64) {
-        let entry = self.entry(key);
-        if self.words[2 * entry].load(Ordering::Relaxed) == Tag::empty(entry) {
-            self.words[2 * entry + 1].store(code, Ordering::Release);
-            self.words[2 * entry].store(self.tag(key), Ordering::SeqCst);
-        }
-    }
-
-    /// Makes indirect exits find `code` for the key of `unit`, unless the unit has lost it meanwhile.
-    pub(crate) fn fill(&self, unit: &Unit, code: u64) {
-        let key = unit.at.key;
-        let entry = self.entry(key);
-        let at = 2 * entry;
-        if self.words[at].load(Ordering::Relaxed) == self.tag(key) && self.words[at + 1].load(Ordering::Relaxed) == code
-        {
-            return;
-        }
-        // Nobody may see the new tag with the old address.
-        self.words[at].store(Tag::empty(entry), Ordering::Release);
-        self.words[at + 1].store(code, Ordering::Release);
-        self.words[at].store(self.tag(key), Ordering::SeqCst);
-        // Who takes code away clears the unit first and tables then.
-        if unit.code.load(Ordering::SeqCst) != code {
-            self.clear(key);
-        }
-    }
-
-    fn clear(&self, key: Key) {
-        let entry = self.entry(key);
-        let tag = &self.words[2 * entry];
-        let _ = tag.compare_exchange(self.tag(key), Tag::empty(entry), Ordering::SeqCst, Ordering::Relaxed);
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear_all(&self) {
-        let tags = self.words.iter().step_by(2).enumerate();
-        tags.for_each(|(entry, tag)| tag.store(Tag::empty(entry), Ordering::Release));
-    }
-}
 
 /// Who made a piece of code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
