@@ -8,6 +8,7 @@ use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::FunctionBuilderContext;
 use jib_ir::op::Op;
+use jib_ir::passes::{self, Room};
 use jib_ir::region::Region;
 use jib_ir::runtime::Helper;
 
@@ -42,6 +43,7 @@ pub(crate) struct Compiler {
     isa: OwnedTargetIsa,
     ctx: Context,
     builder: FunctionBuilderContext,
+    room: Room,
     host: HostFeatures,
     count: bool,
     helpers: &'static [Helper],
@@ -56,11 +58,17 @@ impl Compiler {
             isa: isa(options, &host)?,
             ctx: Context::new(),
             builder: FunctionBuilderContext::new(),
+            room: Room::default(),
             host,
             count: options.count,
             helpers,
             table: options.memory == Memory::Table,
         })
+    }
+
+    /// Runs the passes on `region`.
+    pub(crate) fn optimize(&mut self, region: &mut Region) {
+        passes::run_in(region, &mut self.room);
     }
 
     /// Compiles `region`; its cells first hold `stub`.

@@ -89,7 +89,7 @@ impl<G: Guest> Translator<G> {
             }
             let Some(block) = self.block(&unit) else { continue };
             let mut region = Region::clone(&block);
-            jib_ir::passes::run(&mut region);
+            compiler.optimize(&mut region);
             cut_loops(&mut region);
             if let Some(code) = compiler.compile(&region, self.stub) {
                 made.push(Made { subject: Subject::of(&region, unit.at.page), tier: Tier::Quick, code });

@@ -249,10 +249,16 @@ impl<G: Guest> Translator<G> {
 
     /// Translates the block of `unit` by the quick tier, if it has one and no code.
     pub(crate) fn quick_compile(&self, compiler: &mut QuickCompiler, unit: &Unit) {
-        let Some(region) = self.block(unit).filter(|_| !unit.too_hard.load(Ordering::Relaxed)) else { return };
+        if unit.too_hard.load(Ordering::Relaxed) {
+            return;
+        }
         let (_sampled, start) = (sample::translating(), std::time::Instant::now());
-        let mut region = Region::clone(&region);
-        jib_ir::passes::run(&mut region);
+        let taken = {
+            let _pass = self.gate.pass();
+            unit.take_block()
+        };
+        let Some(mut region) = taken else { return };
+        compiler.optimize(&mut region);
         let Some(code) = compiler.compile(&region, self.stub) else {
             unit.too_hard.store(true, Ordering::Relaxed);
             return;
@@ -260,11 +266,7 @@ impl<G: Guest> Translator<G> {
         let bytes = code.bytes.len() as u64;
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
-            let published = free && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick);
-            if published {
-                unit.drop_block();
-            }
-            published
+            free && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick)
         });
         if !published {
             // No room now, or too late: not again at the very next run.
@@ -341,7 +343,11 @@ impl<G: Guest> Translator<G> {
         let mut begun = None;
         cache(&mut |c| begun = Some((c.begin_lift(), c.words_run(at))));
         let Some((lift, run)) = begun else { return };
-        let mut made = self.optimized(at, &run).ok().and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
+        let optimized = self.lift_region(at, &run).map(|mut region| {
+            compiler.optimize(&mut region);
+            region
+        });
+        let mut made = optimized.ok().and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
         let mut published = None;
         cache(&mut |c| match made.take() {
             Some((code, region)) => {
@@ -389,14 +395,7 @@ impl<G: Guest> Translator<G> {
         }
     }
 
-    /// The region at `at` as it is compiled, when of its page the words `run` have run.
-    fn optimized(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
-        let mut region = self.lift_region(at, run)?;
-        jib_ir::passes::run(&mut region);
-        Ok(region)
-    }
-
-    /// Most code of a system runs a few times or never: a region is made of what has run.
+    /// The region at `at`, when of its page the words `run` have run: most code of a system runs a few times or never.
     fn lift_region(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
         self.lift(at, limit, run)
@@ -479,7 +478,11 @@ impl<G: Guest> Translator<G> {
     pub fn emit(&self, key: Key, what: Emit) -> Result<String, Error> {
         let at = At { key, page: 0 };
         let run = self.with_cache(|c| c.words_run(at));
-        let optimized = || self.optimized(at, &run).map_err(Error::Fetch);
+        let optimized = || -> Result<Region, Error> {
+            let mut region = self.lift_region(at, &run).map_err(Error::Fetch)?;
+            jib_ir::passes::run(&mut region);
+            Ok(region)
+        };
         match what {
             Emit::Ir => Ok(region_text(&self.lift_region(at, &run).map_err(Error::Fetch)?)),
             Emit::Opt => Ok(region_text(&optimized()?)),

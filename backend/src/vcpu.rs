@@ -17,7 +17,7 @@ use crate::quick::QuickCompiler;
 use crate::translator::Translator;
 
 /// Entries of the thread's own table of units, in pieces that are made when wanted.
-const UNITS: usize = 1 << 14;
+const UNITS: usize = 1 << 17;
 /// Entries of a piece.
 const PIECE: usize = 1 << 7;
 /// Interpreted blocks after which all may know of them, in a thread that stays in its run loop.
@@ -142,7 +142,10 @@ impl<G: Guest> Vcpu<G> {
             if let Some(cell) = hot.take() {
                 self.shared.credit(&unit, cell);
             }
-            if self.shared.options.quick == 0 && !interpret && unit.code.load(Ordering::Relaxed) == 0 {
+            if !interpret
+                && unit.code.load(Ordering::Relaxed) == 0
+                && unit.runs.load(Ordering::Relaxed) >= self.shared.options.quick
+            {
                 self.quick_compile(&unit);
             }
             let exit = if interpret {
@@ -231,9 +234,6 @@ impl<G: Guest> Vcpu<G> {
         let exit = interp::run(&block, BlockId(0), &mut self.state, rt, helpers, &mut self.scratch);
         if unit.code.load(Ordering::Relaxed) == 0 {
             self.shared.count(unit, 1);
-            if unit.runs.load(Ordering::Relaxed) >= self.shared.options.quick {
-                self.quick_compile(unit);
-            }
         }
         exit
     }
@@ -257,6 +257,10 @@ impl<G: Guest> Vcpu<G> {
     }
 
     fn quick_compile(&mut self, unit: &Unit) {
+        // What the translator gets need not be copied then.
+        if let Some(entry) = self.entry(unit.at) {
+            entry.block = None;
+        }
         if let Some(compiler) = &mut self.quick {
             self.shared.quick_compile(compiler, unit);
         }

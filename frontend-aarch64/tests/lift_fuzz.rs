@@ -3,7 +3,7 @@
 
 use jib_frontend_aarch64::{A64, A64System, isa};
 use jib_ir::guest::{Fetch, Guest, Limit};
-use jib_ir::passes::PASSES;
+use jib_ir::passes::{PASSES, Room};
 use jib_ir::region::Key;
 use jib_ir::runtime::{Access, Fault};
 use jib_ir::verify::verify;
@@ -28,8 +28,9 @@ fn check(guest: &impl Guest, key: Key, code: &Code, limit: Limit) -> bool {
     let Ok(mut region) = guest.lift(key, code, limit) else { return false };
     let complain = |when: &str, e| panic!("{when}: {e}\n{key:x?} {limit:?} {:08x?}", code.0);
     verify(&region).unwrap_or_else(|e| complain("as lifted", e));
+    let mut room = Room::default();
     for (name, pass) in PASSES {
-        pass(&mut region);
+        pass(&mut region, &mut room);
         verify(&region).unwrap_or_else(|e| complain(name, e));
     }
     true

@@ -3,7 +3,7 @@
 
 use jib_frontend_aarch64::{A64, A64System};
 use jib_ir::guest::{Fetch, Guest, Limit};
-use jib_ir::passes::PASSES;
+use jib_ir::passes::{PASSES, Room};
 use jib_ir::region::Key;
 use jib_ir::runtime::{Access, Fault};
 use jib_ir::verify::verify;
@@ -26,8 +26,9 @@ impl Fetch for Code<'_> {
 fn check(guest: &impl Guest, key: Key, code: &Code, limit: Limit) {
     let Ok(mut region) = guest.lift(key, code, limit) else { return };
     verify(&region).unwrap_or_else(|e| panic!("as lifted: {e}"));
+    let mut room = Room::default();
     for (name, pass) in PASSES {
-        pass(&mut region);
+        pass(&mut region, &mut room);
         verify(&region).unwrap_or_else(|e| panic!("after {name}: {e}"));
     }
 }

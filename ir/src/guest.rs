@@ -9,6 +9,13 @@ pub trait Fetch {
     /// The instruction word at `pc` (4-byte aligned).
     fn word(&self, pc: u64) -> Result<u32, Fault>;
 
+    /// Reads the words from `pc` (4-byte aligned) on into `room`, which is not empty: at least one of them, and as many
+    /// more as come easily. How many.
+    fn words(&self, pc: u64, room: &mut [u32]) -> Result<usize, Fault> {
+        room[0] = self.word(pc)?;
+        Ok(1)
+    }
+
     /// Are the code bytes at `pc` (4-byte aligned, whole instructions) these?
     fn shows(&self, pc: u64, code: &[u8]) -> bool {
         let mut words = code.chunks_exact(4).zip((pc..).step_by(4));

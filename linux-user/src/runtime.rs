@@ -131,6 +131,10 @@ impl Fetch for Code {
         self.0.word(pc)
     }
 
+    fn words(&self, pc: u64, room: &mut [u32]) -> Result<usize, Fault> {
+        self.0.words(pc, room)
+    }
+
     fn shows(&self, pc: u64, code: &[u8]) -> bool {
         self.0.shows(pc, code)
     }

@@ -338,6 +338,12 @@ impl Inner {
 
 impl Fetch for AddressSpace {
     fn word(&self, pc: u64) -> Result<u32, Fault> {
+        let mut word = [0];
+        self.words(pc, &mut word)?;
+        Ok(word[0])
+    }
+
+    fn words(&self, pc: u64, room: &mut [u32]) -> Result<usize, Fault> {
         let fault =
             |signal: i32, code: u32| Fault { addr: pc, access: Access::Fetch, cause: (signal as u32) << 16 | code };
         if !pc.is_multiple_of(4) {
@@ -346,10 +352,19 @@ impl Fetch for AddressSpace {
         match self.lock().vmas.find(pc) {
             None => Err(fault(libc::SIGSEGV, SEGV_MAPERR)),
             Some((_, v)) if v.prot & libc::PROT_EXEC == 0 => Err(fault(libc::SIGSEGV, SEGV_ACCERR)),
-            Some(_) => match mem::load(Size::B4, pc) {
-                Ok(word) => Ok(word as u32),
-                Err(f) => Err(Fault { access: Access::Fetch, ..f }),
-            },
+            Some((_, vma)) => {
+                let end = vma.end.min((pc | (PAGE - 1)).saturating_add(1));
+                let mut read = 0;
+                for (word, at) in room.iter_mut().zip((pc..end).step_by(4)) {
+                    match mem::load(Size::B4, at) {
+                        Ok(found) => *word = found as u32,
+                        Err(f) if read == 0 => return Err(Fault { access: Access::Fetch, ..f }),
+                        Err(_) => break,
+                    }
+                    read += 1;
+                }
+                Ok(read)
+            }
         }
     }
 

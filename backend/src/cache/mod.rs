@@ -300,12 +300,14 @@ impl Cache {
             self.region_pages.entry(page).or_default().push(id);
         }
         let mut units = Vec::with_capacity(subject.entries.len());
+        let mut incoming = Vec::new();
         for &pc in &subject.entries {
             let key = Key { pc, mode: subject.at.key.mode };
             let unit = self.unit(At { key, ..subject.at });
             let old = unit.code.load(Ordering::Relaxed);
             let quick = old != 0 && !unit.optimized.load(Ordering::Relaxed);
             if quick {
+                self.inherit(old, address, &mut incoming);
                 self.take_from(&unit, old);
             }
             if key == subject.at.key || old == 0 || quick {
@@ -315,6 +317,9 @@ impl Cache {
             }
         }
         let virtual_page = virtual_page(subject.at.key.pc);
+        if self.by_virtual_page.is_none() {
+            self.link_ahead(id, &subject, &code);
+        }
         if let Some(pages) = &mut self.by_virtual_page {
             pages.entry(virtual_page).or_default().push(id);
         }
@@ -326,12 +331,39 @@ impl Cache {
         if !self.keeping {
             (code.relocs, code.targets) = (Vec::new(), Vec::new());
         }
-        let incoming = Vec::new();
         let module = None;
         let compiled = Compiled { tier, subject, units, module, virtual_page, address, code, len, incoming };
         self.unkept.extend(self.keeping.then_some(id));
         self.regions.insert(id, Box::new(compiled));
         true
+    }
+
+    /// Makes the exits of `code`, which will be region `id`, go straight to what there is already. (What comes later is
+    /// linked when an exit is used.)
+    fn link_ahead(&mut self, id: u64, subject: &Subject, code: &Code) {
+        for &(number, pc) in &code.targets {
+            let key = Key { pc, ..subject.at.key };
+            let unit = self.units.get(&At { key, ..subject.at });
+            let Some(to) = unit.map(|u| u.code.load(Ordering::Relaxed)).filter(|c| *c != 0) else { continue };
+            // Its own code is not among the regions yet.
+            let Some(target) = self.region_at(to).and_then(|id| self.regions.get_mut(&id)) else { continue };
+            target.incoming.push((id, number as usize));
+            code.cells[number as usize].store(to, Ordering::Relaxed);
+            self.links += 1;
+        }
+    }
+
+    /// Makes cells that lead to host address `old` lead to `new`, and adds them to `incoming`, the list of what does.
+    fn inherit(&mut self, old: u64, new: u64, incoming: &mut Vec<(u64, usize)>) {
+        let Some(from) = self.region_at(old).and_then(|id| self.regions.get_mut(&id)) else { return };
+        let known = if from.module.is_some() { from.incoming.clone() } else { std::mem::take(&mut from.incoming) };
+        for (from, number) in known {
+            let Some(cell) = self.regions.get(&from).map(|r| &r.cells()[number]) else { continue };
+            if cell.load(Ordering::Relaxed) == old {
+                cell.store(new, Ordering::Release);
+                incoming.push((from, number));
+            }
+        }
     }
 
     /// Takes quick code at host address `old` from `unit`, which gets better code.

@@ -57,9 +57,10 @@ impl Unit {
         self.block.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Drops the block: it is translated. Whoever wants it again lifts it again.
-    pub(crate) fn drop_block(&self) {
-        *self.block.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Takes the block, to be translated: whoever wants it again lifts it again.
+    pub(crate) fn take_block(&self) -> Option<Region> {
+        let block = self.block.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(Arc::unwrap_or_clone(block))
     }
 
     pub(super) fn set_block(&self, region: Region) {

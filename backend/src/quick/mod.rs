@@ -22,6 +22,7 @@ mod vector_int;
 use std::sync::atomic::AtomicU64;
 
 use jib_ir::op::{Effect, Op};
+use jib_ir::passes::{self, Room};
 use jib_ir::region::{Region, Val};
 use jib_ir::runtime::Helper;
 use jib_ir::state::slot;
@@ -50,6 +51,7 @@ pub(crate) struct QuickCompiler {
     table: bool,
     /// Code counts the guest instructions that it executes.
     count: bool,
+    room: Room,
     asm: Asm,
     vals: Vec<Value>,
     regs: Box<Registers>,
@@ -115,11 +117,17 @@ impl QuickCompiler {
             helpers,
             table: options.memory == Memory::Table,
             count: options.count,
+            room: Room::default(),
             asm: Asm::default(),
             vals: Vec::new(),
             regs: Box::default(),
             cold: Vec::new(),
         })
+    }
+
+    /// Runs the passes on `region`.
+    pub(crate) fn optimize(&mut self, region: &mut Region) {
+        passes::run_in(region, &mut self.room);
     }
 
     /// Translates `region`, blocks without loops between them; its cells first hold `stub`. `None` if it is too hard.

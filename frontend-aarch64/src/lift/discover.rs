@@ -129,17 +129,23 @@ fn split(blocks: &mut BTreeMap<u64, BlockSpan>, at: u64) -> bool {
 
 /// Reads words from `pc` to the end of a block: a branch, a known block, or `limit`.
 fn scan(pc: u64, code: &dyn Fetch, limit: u32, known: &dyn Fn(u64) -> bool) -> Result<(BlockSpan, Flow), Fault> {
-    let mut words = vec![code.word(pc)?];
+    // Most blocks are shorter.
+    let mut ahead = [0; 8];
+    let mut read = code.words(pc, &mut ahead)?;
+    let mut words = Vec::with_capacity(ahead.len());
     let mut at = pc;
     loop {
-        let next = flow(words[words.len() - 1], at);
-        at = at.wrapping_add(4);
-        let full = words.len() as u32 >= limit || known(at);
-        if next != Flow::Next || full {
-            return Ok((BlockSpan { pc, words, entry: false, loops: true }, next));
+        for &word in &ahead[..read] {
+            words.push(word);
+            let next = flow(word, at);
+            at = at.wrapping_add(4);
+            let full = words.len() as u32 >= limit || known(at);
+            if next != Flow::Next || full {
+                return Ok((BlockSpan { pc, words, entry: false, loops: true }, next));
+            }
         }
-        match code.word(at) {
-            Ok(word) => words.push(word),
+        match code.words(at, &mut ahead) {
+            Ok(n) => read = n,
             Err(_) => return Ok((BlockSpan { pc, words, entry: false, loops: true }, Flow::Next)),
         }
     }

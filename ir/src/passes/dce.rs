@@ -2,7 +2,7 @@
 //!
 //! The promise: an op that may fault, write, or accumulate into FPSR stays. Blocks, marks and values are renumbered.
 
-use super::renumber;
+use super::{Room, renumber};
 use crate::op::Effect;
 use crate::region::{Region, Val};
 
@@ -10,8 +10,11 @@ use crate::region::{Region, Val};
 const UNUSED: u32 = u32::MAX;
 
 /// Runs the pass.
-pub(super) fn run(region: &mut Region) {
-    let Some(mut index) = used(region) else { return };
+pub(super) fn run(region: &mut Region, room: &mut Room) {
+    let index = &mut room.index;
+    if used(region, index) {
+        return;
+    }
     let mut kept = 0;
     for old in 0..region.ops.len() {
         let is_used = index[old] != UNUSED;
@@ -25,12 +28,13 @@ pub(super) fn run(region: &mut Region) {
         }
     }
     region.ops.truncate(kept as usize);
-    renumber(region, &index);
+    renumber(region, index);
 }
 
-/// For each op [`UNUSED`] or another number; none if all are used.
-fn used(region: &Region) -> Option<Vec<u32>> {
-    let mut index = vec![UNUSED; region.ops.len()];
+/// For each op [`UNUSED`] or another number; whether all are used.
+fn used(region: &Region, index: &mut Vec<u32>) -> bool {
+    index.clear();
+    index.resize(region.ops.len(), UNUSED);
     let mut all = true;
     for (i, op) in region.ops.iter().enumerate().rev() {
         let droppable = matches!(op.effect(), Effect::Pure | Effect::Read);
@@ -41,5 +45,5 @@ fn used(region: &Region) -> Option<Vec<u32>> {
         index[i] = 0;
         op.for_each_arg(&mut |v| index[v.index()] = 0);
     }
-    (!all).then_some(index)
+    all
 }

@@ -2,20 +2,34 @@
 //!
 //! The promise: at every load, store, call and exit all state is as it was; an FP operation sees FPCR and FPSR.
 
-use super::{NOTHING, words};
+use super::{NOTHING, Room, words};
 use crate::op::{Effect, Op};
 use crate::region::Region;
 use crate::state::{STATE_WORDS, Slot, slot};
 use crate::ty::Ty;
 
 /// Which words of state are written again before anyone looks, walking backwards.
-struct Overwritten {
+#[derive(Debug)]
+pub(super) struct Overwritten {
     /// The epoch in which a word was found to be.
     since: [u32; STATE_WORDS],
     epoch: u32,
 }
 
+impl Default for Overwritten {
+    fn default() -> Self {
+        Overwritten { since: [0; STATE_WORDS], epoch: 0 }
+    }
+}
+
 impl Overwritten {
+    fn begin(&mut self) {
+        // No region has so many ops that the epochs of one would not fit.
+        if self.epoch > u32::MAX / 2 {
+            *self = Overwritten::default();
+        }
+        self.forget();
+    }
     fn forget(&mut self) {
         self.epoch += 1;
     }
@@ -36,8 +50,9 @@ impl Overwritten {
 }
 
 /// Runs the pass.
-pub(super) fn run(region: &mut Region) {
-    let mut overwritten = Overwritten { since: [0; STATE_WORDS], epoch: 1 };
+pub(super) fn run(region: &mut Region, room: &mut Room) {
+    let overwritten = &mut room.overwritten;
+    overwritten.begin();
     for op in region.ops.iter_mut().rev() {
         match *op {
             Op::Get { ty, slot } => overwritten.read(ty, slot),

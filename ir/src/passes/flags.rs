@@ -2,7 +2,7 @@
 //!
 //! The promise: what is left alone are overflow, the carry and order of additions, and flags read from state.
 
-use super::renumber;
+use super::{Room, renumber};
 use crate::op::{BinOp, FlagOp, Op};
 use crate::region::{Region, Val};
 use crate::ty::{Cc, Cond, Ty};
@@ -18,7 +18,7 @@ struct Insertions<'a> {
 }
 
 /// Runs the pass.
-pub(super) fn run(region: &mut Region) {
+pub(super) fn run(region: &mut Region, _: &mut Room) {
     let mut replaced = Vec::new();
     let mut insertions = Insertions { ops: &region.ops, new: Vec::new(), at: 0, start: 0 };
     for block in &region.blocks {

@@ -7,7 +7,7 @@ mod bits;
 mod bools;
 mod vectors;
 
-use super::Renames;
+use super::Room;
 use crate::eval::{self, FpEnv};
 use crate::op::{Effect, Op};
 use crate::region::{Region, Val};
@@ -28,8 +28,9 @@ enum Found {
 const ROUNDS: usize = 8;
 
 /// Runs the pass.
-pub(super) fn run(region: &mut Region) {
-    let mut renames = Renames::new(region);
+pub(super) fn run(region: &mut Region, room: &mut Room) {
+    let renames = &mut room.renames;
+    renames.begin(region);
     for i in 0..region.ops.len() {
         let (before, rest) = region.ops.split_at_mut(i);
         let op = &mut rest[0];

@@ -3,14 +3,14 @@
 //! The promise: only within a block, and not across a call; FPSR not across an FP operation; `EXIT_REQUEST`, which
 //! other threads write, not at all. Writes of what is there already go.
 
-use super::{NOTHING, Renames, words};
+use super::{NOTHING, Room, words};
 use crate::op::{Effect, Op};
 use crate::region::{Region, Val};
 use crate::state::{STATE_WORDS, Slot, slot};
 use crate::ty::{Lane, Ty};
 
 /// What a word of state is known to hold.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Known {
     v: Val,
     ty: Ty,
@@ -20,12 +20,28 @@ struct Known {
     epoch: u32,
 }
 
-struct Tracker {
+#[derive(Debug)]
+pub(super) struct Tracker {
     known: [Known; STATE_WORDS],
     epoch: u32,
 }
 
+impl Default for Tracker {
+    fn default() -> Self {
+        let nothing = Known { v: Val::NONE, ty: Ty::I64, whole: false, epoch: 0 };
+        Tracker { known: [nothing; STATE_WORDS], epoch: 0 }
+    }
+}
+
 impl Tracker {
+    fn begin(&mut self) {
+        // No region has so many ops that the epochs of one would not fit.
+        if self.epoch > u32::MAX / 2 {
+            *self = Tracker::default();
+        }
+        self.forget_all();
+    }
+
     fn forget_all(&mut self) {
         self.epoch += 1;
     }
@@ -78,10 +94,10 @@ fn read(ty: Ty, known: Option<Known>) -> Read {
 }
 
 /// Runs the pass.
-pub(super) fn run(region: &mut Region) {
-    let nothing = Known { v: Val::NONE, ty: Ty::I64, whole: false, epoch: 0 };
-    let mut tracker = Tracker { known: [nothing; STATE_WORDS], epoch: 1 };
-    let mut renames = Renames::new(region);
+pub(super) fn run(region: &mut Region, room: &mut Room) {
+    let Room { known: tracker, renames, .. } = room;
+    tracker.begin();
+    renames.begin(region);
     for (i, op) in region.ops.iter_mut().enumerate() {
         renames.apply(op);
         let this = Val(i as u32);

@@ -17,7 +17,17 @@ use crate::region::{Region, Val};
 use crate::ty::Ty;
 
 /// A pass.
-pub type Pass = fn(&mut Region);
+pub type Pass = fn(&mut Region, &mut Room);
+
+/// What passes write down as they go. Most regions are single blocks, where making such room anew for each would take
+/// longer than the passes themselves.
+#[derive(Debug, Default)]
+pub struct Room {
+    known: forward::Tracker,
+    overwritten: dead_set::Overwritten,
+    renames: Renames,
+    index: Vec<u32>,
+}
 
 /// All passes, by name, in the order that [`run`] takes them.
 pub const PASSES: &[(&str, Pass)] = &[
@@ -30,8 +40,13 @@ pub const PASSES: &[(&str, Pass)] = &[
 
 /// Runs every pass on `region`.
 pub fn run(region: &mut Region) {
+    run_in(region, &mut Room::default());
+}
+
+/// The same, in `room` that was used before or is new.
+pub fn run_in(region: &mut Region, room: &mut Room) {
     for (_, pass) in PASSES {
-        pass(region);
+        pass(region, room);
     }
 }
 
@@ -39,6 +54,7 @@ pub fn run(region: &mut Region) {
 const NOTHING: Op = Op::Imm { ty: Ty::Bool, v: 0 };
 
 /// Which value each value has been found to be.
+#[derive(Debug, Default)]
 struct Renames {
     to: Vec<Val>,
     /// Has any been found to be another?
@@ -46,8 +62,11 @@ struct Renames {
 }
 
 impl Renames {
-    fn new(region: &Region) -> Renames {
-        Renames { to: (0..region.ops.len() as u32).map(Val).collect(), any: false }
+    /// Forgets what it knows, for the values of `region`.
+    fn begin(&mut self, region: &Region) {
+        self.any = false;
+        self.to.clear();
+        self.to.extend((0..region.ops.len() as u32).map(Val));
     }
     /// From now on operands that are op `index`'s value become `v`.
     fn set(&mut self, index: usize, v: Val) {

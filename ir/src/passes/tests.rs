@@ -176,6 +176,7 @@ fn check_same(before: &Region, after: &Region, name: &str, seed: u64) {
 #[test]
 fn random_regions_do_the_same() {
     let mut random = Random(0x0dd_ba11_5eed);
+    let mut room = Room::default();
     let (mut before, mut after) = (0, 0);
     for _ in 0..3000 {
         let region = random_region(&mut random);
@@ -183,11 +184,11 @@ fn random_regions_do_the_same() {
         let seed = random.next() | 1;
         for (name, pass) in PASSES {
             let mut one = region.clone();
-            pass(&mut one);
+            pass(&mut one, &mut room);
             check_same(&region, &one, name, seed);
         }
         let mut all = region.clone();
-        run(&mut all);
+        run_in(&mut all, &mut room);
         check_same(&region, &all, "all", seed);
         before += region.ops.len();
         after += all.ops.len();
@@ -244,7 +245,7 @@ fn pairs_of_ops_do_the_same() {
         check_same(&before, &after, "pair", random.next() | 1);
         pairs += 1;
         let mut swept = before.clone();
-        dce::run(&mut swept);
+        dce::run(&mut swept, &mut Room::default());
         changed += u32::from(after.ops.len() < swept.ops.len());
     }
     assert!(changed > 500, "{changed}");
