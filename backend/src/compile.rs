@@ -27,6 +27,8 @@ pub(crate) struct Code {
     pub(crate) relocs: Vec<Reloc>,
     /// Cells that lead to a fixed guest address, and that address.
     pub(crate) targets: Vec<(u32, u64)>,
+    /// Guest addresses at which it may be entered, and the offset of its code there.
+    pub(crate) entries: Vec<(u64, u32)>,
     /// Where faults go back to.
     pub(crate) faults: Box<FaultTable>,
     /// One link cell per direct exit.
@@ -92,6 +94,7 @@ impl Compiler {
             bytes: compiled.code_buffer().to_vec(),
             relocs,
             targets: lowered.targets,
+            entries: region.entries.iter().map(|e| (region.blocks[e.index()].pc, 0)).collect(),
             faults: Box::new(faults),
             cells,
             executed,

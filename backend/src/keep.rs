@@ -71,10 +71,10 @@ impl<G: Guest> Translator<G> {
     }
 
     fn record(&self, made: Made) -> Option<Record> {
-        let Subject { at, ranges, entries, .. } = made.subject;
+        let Subject { at, ranges } = made.subject;
         let words = ranges.iter().flat_map(|r| r.clone().step_by(4)).map(|pc| self.fetch.word(pc).ok());
         let words = words.collect::<Option<Vec<u32>>>()?;
-        Some(Record::new(at.key, made.tier, (ranges, words), entries, made.code))
+        Some(Record::new(at.key, made.tier, (ranges, words), made.code))
     }
 
     /// Adds code of blocks that have none.

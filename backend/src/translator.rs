@@ -21,6 +21,9 @@ use crate::sample;
 use crate::store::Store;
 use crate::worker::Worker;
 
+/// Most that the quick tier translates at once.
+const QUICK: Limit = Limit { insns: 200, blocks: 24 };
+
 /// Translations of one guest address space, shared by all its threads.
 pub struct Translator<G: Guest> {
     pub(crate) guest: G,
@@ -215,7 +218,7 @@ impl<G: Guest> Translator<G> {
     pub(crate) fn lift_block(&self, unit: &Arc<Unit>) -> Result<bool, Fault> {
         let (_sampled, start) = (sample::translating(), self.options.measure.then(std::time::Instant::now));
         let lift = self.with_cache(Cache::begin_lift);
-        match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS) {
+        match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS, &|_| true) {
             Ok(mut region) => {
                 // Most blocks run once or twice; the quick tier optimises what it translates.
                 if !self.quick_wanted() {
@@ -253,20 +256,28 @@ impl<G: Guest> Translator<G> {
             return;
         }
         let (_sampled, start) = (sample::translating(), std::time::Instant::now());
-        let taken = {
-            let _pass = self.gate.pass();
-            unit.take_block()
-        };
-        let Some(mut region) = taken else { return };
-        compiler.optimize(&mut region);
-        let Some(code) = compiler.compile(&region, self.stub) else {
+        let lift = self.with_cache(Cache::begin_lift);
+        // As much as has been interpreted; less, where that is too much at once.
+        let made = [QUICK, Limit::BLOCK].into_iter().find_map(|limit| {
+            let follows = |pc| self.with_cache(|c| c.is_interpreted(unit.at.to(pc)));
+            let mut region = self.lift(unit.at, limit, &ALL_WORDS, &follows).ok()?;
+            compiler.optimize(&mut region);
+            Some((compiler.compile(&region, self.stub)?, region))
+        });
+        let Some((code, region)) = made else {
+            self.with_cache(|c| c.end_lift(lift, &[]));
             unit.too_hard.store(true, Ordering::Relaxed);
             return;
         };
         let bytes = code.bytes.len() as u64;
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
-            free && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick)
+            let good = c.end_lift(lift, &region.code) && free;
+            let published = good && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick);
+            if published {
+                c.drop_blocks(unit.at, region.blocks.iter().map(|b| b.pc));
+            }
+            published
         });
         if !published {
             // No room now, or too late: not again at the very next run.
@@ -398,17 +409,24 @@ impl<G: Guest> Translator<G> {
     /// The region at `at`, when of its page the words `run` have run: most code of a system runs a few times or never.
     fn lift_region(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
-        self.lift(at, limit, run)
+        self.lift(at, limit, run, &|_| true)
     }
 
-    /// Lifts, of a page no other words than `words`; the region's code ranges are such as [`Translator::invalidate`] takes.
-    fn lift(&self, at: At, limit: Limit, words: &PageWords) -> Result<Region, Fault> {
+    /// Lifts what `follows`, and of a page no other words than `words`; the region's code ranges are such as
+    /// [`Translator::invalidate`] takes.
+    fn lift(
+        &self,
+        at: At,
+        limit: Limit,
+        words: &PageWords,
+        follows: &dyn Fn(u64) -> bool,
+    ) -> Result<Region, Fault> {
         if self.options.memory == Memory::Host {
-            return self.guest.lift(at.key, &*self.fetch, limit);
+            return self.guest.lift(at.key, &Following { fetch: &*self.fetch, follows }, limit);
         }
         let base = at.key.pc & !(PAGE - 1);
-        let mut region =
-            self.guest.lift(at.key, &OnePage { fetch: &*self.fetch, base, page: at.page, words }, limit)?;
+        let page = OnePage { fetch: &*self.fetch, base, page: at.page, words };
+        let mut region = self.guest.lift(at.key, &Following { fetch: &page, follows }, limit)?;
         for range in &mut region.code {
             *range = range.start - base + at.page..range.end - base + at.page;
         }
@@ -487,7 +505,7 @@ impl<G: Guest> Translator<G> {
             Emit::Ir => Ok(region_text(&self.lift_region(at, &run).map_err(Error::Fetch)?)),
             Emit::Opt => Ok(region_text(&optimized()?)),
             Emit::Quick => {
-                let mut region = self.lift(at, Limit::BLOCK, &ALL_WORDS).map_err(Error::Fetch)?;
+                let mut region = self.lift(at, Limit::BLOCK, &ALL_WORDS, &|_| true).map_err(Error::Fetch)?;
                 jib_ir::passes::run(&mut region);
                 cut_loops(&mut region);
                 let options = Options { count: false, ..self.options.clone() };
@@ -504,6 +522,26 @@ impl<G: Guest> Translator<G> {
                 crate::dump::disassemble(&code.bytes, &code.faults)
             }
         }
+    }
+}
+
+/// Reads code by `fetch`, and goes on where `follows` says so.
+struct Following<'a> {
+    fetch: &'a dyn Fetch,
+    follows: &'a dyn Fn(u64) -> bool,
+}
+
+impl Fetch for Following<'_> {
+    fn word(&self, pc: u64) -> Result<u32, Fault> {
+        self.fetch.word(pc)
+    }
+
+    fn words(&self, pc: u64, room: &mut [u32]) -> Result<usize, Fault> {
+        self.fetch.words(pc, room)
+    }
+
+    fn follows(&self, pc: u64) -> bool {
+        (self.follows)(pc)
     }
 }
 

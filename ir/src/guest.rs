@@ -16,6 +16,11 @@ pub trait Fetch {
         Ok(1)
     }
 
+    /// May a region that begins elsewhere go on at `pc`?
+    fn follows(&self, _pc: u64) -> bool {
+        true
+    }
+
     /// Are the code bytes at `pc` (4-byte aligned, whole instructions) these?
     fn shows(&self, pc: u64, code: &[u8]) -> bool {
         let mut words = code.chunks_exact(4).zip((pc..).step_by(4));

@@ -47,18 +47,12 @@ pub(crate) struct Subject {
     pub(crate) at: At,
     /// Guest bytes it was made from.
     pub(crate) ranges: Vec<Range<u64>>,
-    /// Guest addresses at which it may be entered.
-    pub(crate) entries: Vec<u64>,
 }
 
 impl Subject {
     /// That of code made from `region`, in physical page `page`.
     pub(crate) fn of(region: &Region, page: u64) -> Subject {
-        Subject {
-            at: At { key: region.key, page },
-            ranges: region.code.clone(),
-            entries: region.entries.iter().map(|e| region.blocks[e.index()].pc).collect(),
-        }
+        Subject { at: At { key: region.key, page }, ranges: region.code.clone() }
     }
 }
 
@@ -100,9 +94,14 @@ impl Compiled {
         self.cells().get(number).filter(|_| counts)
     }
 
-    /// Is host address `code` an entry of it?
+    /// Is host address `code` in it?
     fn holds(&self, code: u64) -> bool {
-        self.module.as_ref().map_or(self.address == code, |m| m.holds(code))
+        self.module.as_ref().map_or(self.addresses().contains(&code), |m| m.holds(code))
+    }
+
+    /// Host addresses of its own code.
+    fn addresses(&self) -> Range<u64> {
+        self.address..self.address + self.len as u64
     }
 }
 
@@ -222,6 +221,18 @@ impl Cache {
         self.units.entry(at).or_insert_with(|| Unit::new(at)).clone()
     }
 
+    /// Has the block at `at` been interpreted, and not been translated?
+    pub(crate) fn is_interpreted(&self, at: At) -> bool {
+        let new = |u: &Arc<Unit>| u.extent.get().is_some() && u.code.load(Ordering::Relaxed) == 0;
+        self.units.get(&at).is_some_and(|u| new(u) && !u.too_hard.load(Ordering::Relaxed))
+    }
+
+    /// Drops the blocks at guest addresses `pcs`, as `first` sees them: they are translated. Whoever wants them again
+    /// lifts them again.
+    pub(crate) fn drop_blocks(&self, first: At, pcs: impl Iterator<Item = u64>) {
+        pcs.filter_map(|pc| self.units.get(&first.to(pc))).for_each(|u| u.drop_block());
+    }
+
     /// Puts `unit` among those to be compiled.
     pub(crate) fn want(&mut self, unit: &Arc<Unit>) {
         self.wanted.push(unit.clone());
@@ -299,13 +310,15 @@ impl Cache {
         for page in pages(&subject.ranges) {
             self.region_pages.entry(page).or_default().push(id);
         }
-        let mut units = Vec::with_capacity(subject.entries.len());
+        let len = std::mem::take(&mut code.bytes).len();
+        let mut units = Vec::with_capacity(code.entries.len());
         let mut incoming = Vec::new();
-        for &pc in &subject.entries {
+        for &(pc, offset) in &code.entries {
+            let address = address + u64::from(offset);
             let key = Key { pc, mode: subject.at.key.mode };
             let unit = self.unit(At { key, ..subject.at });
             let old = unit.code.load(Ordering::Relaxed);
-            let quick = old != 0 && !unit.optimized.load(Ordering::Relaxed);
+            let quick = old != 0 && !unit.optimized.load(Ordering::Relaxed) && tier == Tier::Optimized;
             if quick {
                 self.inherit(old, address, &mut incoming);
                 self.take_from(&unit, old);
@@ -315,19 +328,18 @@ impl Cache {
                 unit.code.store(address, Ordering::Release);
                 units.push(unit.at);
             }
+            self.by_code.insert(address, id);
         }
         let virtual_page = virtual_page(subject.at.key.pc);
         if self.by_virtual_page.is_none() {
-            self.link_ahead(id, &subject, &code);
+            self.link_ahead(id, &subject, &code, (address..address + len as u64, &mut incoming));
         }
         if let Some(pages) = &mut self.by_virtual_page {
             pages.entry(virtual_page).or_default().push(id);
         }
-        self.by_code.insert(address, id);
         if !code.cells.is_empty() {
             self.by_cell.insert(code.cells.as_ptr() as u64, id);
         }
-        let len = std::mem::take(&mut code.bytes).len();
         if !self.keeping {
             (code.relocs, code.targets) = (Vec::new(), Vec::new());
         }
@@ -339,15 +351,25 @@ impl Cache {
     }
 
     /// Makes the exits of `code`, which will be region `id`, go straight to what there is already. (What comes later is
-    /// linked when an exit is used.)
-    fn link_ahead(&mut self, id: u64, subject: &Subject, code: &Code) {
+    /// linked when an exit is used.) Those that lead to its `own` host addresses are added to the list there.
+    fn link_ahead(
+        &mut self,
+        id: u64,
+        subject: &Subject,
+        code: &Code,
+        own: (Range<u64>, &mut Vec<(u64, usize)>),
+    ) {
         for &(number, pc) in &code.targets {
             let key = Key { pc, ..subject.at.key };
             let unit = self.units.get(&At { key, ..subject.at });
             let Some(to) = unit.map(|u| u.code.load(Ordering::Relaxed)).filter(|c| *c != 0) else { continue };
-            // Its own code is not among the regions yet.
-            let Some(target) = self.region_at(to).and_then(|id| self.regions.get_mut(&id)) else { continue };
-            target.incoming.push((id, number as usize));
+            let incoming = if own.0.contains(&to) {
+                Some(&mut *own.1)
+            } else {
+                self.region_at(to).and_then(|id| self.regions.get_mut(&id)).map(|r| &mut r.incoming)
+            };
+            let Some(incoming) = incoming else { continue };
+            incoming.push((id, number as usize));
             code.cells[number as usize].store(to, Ordering::Relaxed);
             self.links += 1;
         }
@@ -355,28 +377,36 @@ impl Cache {
 
     /// Makes cells that lead to host address `old` lead to `new`, and adds them to `incoming`, the list of what does.
     fn inherit(&mut self, old: u64, new: u64, incoming: &mut Vec<(u64, usize)>) {
-        let Some(from) = self.region_at(old).and_then(|id| self.regions.get_mut(&id)) else { return };
-        let known = if from.module.is_some() { from.incoming.clone() } else { std::mem::take(&mut from.incoming) };
-        for (from, number) in known {
-            let Some(cell) = self.regions.get(&from).map(|r| &r.cells()[number]) else { continue };
-            if cell.load(Ordering::Relaxed) == old {
+        let Some(id) = self.region_at(old) else { return };
+        let Some(mut known) = self.regions.get_mut(&id).map(|r| std::mem::take(&mut r.incoming)) else { return };
+        known.retain(|(from, number)| {
+            let Some(cell) = self.regions.get(from).map(|r| &r.cells()[*number]) else { return false };
+            let moves = cell.load(Ordering::Relaxed) == old;
+            if moves {
                 cell.store(new, Ordering::Release);
-                incoming.push((from, number));
+                incoming.push((*from, *number));
             }
+            !moves
+        });
+        if let Some(region) = self.regions.get_mut(&id) {
+            region.incoming = known;
         }
     }
 
     /// Takes quick code at host address `old` from `unit`, which gets better code.
     fn take_from(&mut self, unit: &Unit, old: u64) {
         let Some(id) = self.region_at(old) else { return };
-        if self.regions[&id].module.is_none() {
-            return self.retire(id);
+        if let Some(region) = self.regions.get_mut(&id) {
+            region.units.retain(|at| *at != unit.at);
+            if region.module.is_none() && region.units.is_empty() {
+                return self.retire(id);
+            }
         }
         unit.code.store(0, Ordering::SeqCst);
         for thread in &self.threads {
             thread.clear(unit.at.key);
         }
-        // The rest of the module goes on, but nothing may lead to the old code: neither from inside nor from outside.
+        // The rest goes on, but nothing may lead to the old code: neither from inside nor from outside.
         for cell in self.regions[&id].cells().iter().filter(|c| c.load(Ordering::Relaxed) == old) {
             cell.store(self.stub, Ordering::SeqCst);
         }
@@ -422,7 +452,7 @@ impl Cache {
         }
         let compiled = Compiled {
             tier: Tier::Quick,
-            subject: Subject { at, ranges, entries: Vec::new() },
+            subject: Subject { at, ranges },
             units: Vec::new(),
             module: Some(module),
             virtual_page: virtual_page(at.key.pc),
@@ -527,15 +557,18 @@ impl Cache {
             self.threads.iter().flat_map(|t| &t.tables).for_each(Table::clear_all);
         }
         for (from, number) in &dead.incoming {
-            if let Some(region) = self.regions.get(from) {
-                // It may lead elsewhere by now, if this is a module.
+            let region = if *from == id { Some(&dead) } else { self.regions.get(from) };
+            if let Some(region) = region {
+                // It may lead elsewhere by now.
                 let cell = &region.cells()[*number];
                 if dead.holds(cell.load(Ordering::Relaxed)) {
                     cell.store(self.stub, Ordering::SeqCst);
                 }
             }
         }
-        self.by_code.remove(&dead.address);
+        for (_, offset) in &dead.code.entries {
+            self.by_code.remove(&(dead.address + u64::from(*offset)));
+        }
         self.modules.retain(|(_, i)| *i != id);
         if !dead.cells().is_empty() {
             self.by_cell.remove(&(dead.cells().as_ptr() as u64));
@@ -666,6 +699,7 @@ impl Cache {
                 bytes: self.memory.bytes(r.address, r.len),
                 relocs: std::mem::take(&mut r.code.relocs),
                 targets: std::mem::take(&mut r.code.targets),
+                entries: r.code.entries.clone(),
                 faults: r.code.faults.clone(),
                 cells: r.code.cells.iter().map(|_| AtomicU64::new(0)).collect(),
                 executed: Box::default(),

@@ -15,6 +15,13 @@ pub(crate) struct At {
     pub(crate) page: u64,
 }
 
+impl At {
+    /// Another guest address, in the same mode and page.
+    pub(crate) fn to(self, pc: u64) -> At {
+        At { key: Key { pc, ..self.key }, ..self }
+    }
+}
+
 /// One guest address in one mode: its interpretable block and its code, if any.
 pub(crate) struct Unit {
     pub(crate) at: At,
@@ -57,10 +64,8 @@ impl Unit {
         self.block.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes the block, to be translated: whoever wants it again lifts it again.
-    pub(crate) fn take_block(&self) -> Option<Region> {
-        let block = self.block.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Arc::unwrap_or_clone(block))
+    pub(super) fn drop_block(&self) {
+        *self.block.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn set_block(&self, region: Region) {

@@ -22,12 +22,16 @@ impl Quick<'_> {
             Op::Jump { to } => self.go(to, labels),
             Op::Branch { c, then, els } => match self.test(c)? {
                 Test::Known(c) => self.go(if c { then } else { els }, labels),
+                Test::Cc(cc) if then.index() == self.block + 1 && self.shape.is_forward(self.block, then.index()) => {
+                    self.jcc(cc.not(), els, labels);
+                    Ok(())
+                }
                 Test::Cc(cc) => {
-                    self.asm.jcc(cc, labels[then.index()]);
+                    self.jcc(cc, then, labels);
                     self.go(els, labels)
                 }
             },
-            Op::Exit { pc, kind } => self.exit(pc, kind),
+            Op::Exit { pc, kind } => self.exit(pc, kind, self.shape.leads_back(self.block, pc)),
             Op::ExitInd { addr, kind } => self.exit_indirect(addr, kind),
             Op::Trap { trap, pc } => {
                 self.leave(pc, abi::encode_trap(trap));
@@ -45,15 +49,26 @@ impl Quick<'_> {
         }
     }
 
-    /// Goes on at block `to`, which must come later: nothing here looks at exit requests.
+    /// Goes on at block `to`.
     fn go(&mut self, to: BlockId, labels: &[Label]) -> Result<(), TooHard> {
-        if to.index() <= self.block {
-            return Err(TooHard);
+        if !self.shape.is_forward(self.block, to.index()) {
+            return self.exit(self.region.blocks[to.index()].pc, ExitKind::Jump, true);
         }
         if to.index() != self.block + 1 {
             self.asm.jmp(labels[to.index()]);
         }
         Ok(())
+    }
+
+    /// Goes on at block `to` if `cc` holds.
+    fn jcc(&mut self, cc: Cc, to: BlockId, labels: &[Label]) {
+        if self.shape.is_forward(self.block, to.index()) {
+            self.asm.jcc(cc, labels[to.index()]);
+        } else {
+            let from = self.asm.label();
+            self.asm.jcc(cc, from);
+            self.cold.push(Cold::Back { from, pc: self.region.blocks[to.index()].pc });
+        }
     }
 
     /// Returns `code` to the run loop, for guest address `pc`.
@@ -64,9 +79,9 @@ impl Quick<'_> {
         self.asm.ret();
     }
 
-    /// Goes on at `pc` through a link cell. Every cycle of blocks has a backward jump or an indirect exit: there
-    /// requests to leave are seen, and runs are counted.
-    fn exit(&mut self, pc: u64, kind: ExitKind) -> Result<(), TooHard> {
+    /// Goes on at `pc` through a link cell. Every cycle of blocks has a jump `back` or an indirect exit: there requests
+    /// to leave are seen, and runs are counted.
+    fn exit(&mut self, pc: u64, kind: ExitKind, back: bool) -> Result<(), TooHard> {
         let cell = self.next_cell();
         if kind == ExitKind::Sync || self.mode_may_change() {
             self.leave(pc, abi::EXIT_NEXT);
@@ -76,13 +91,12 @@ impl Quick<'_> {
         if self.table && !stays_mapped(self.region.key, pc) {
             return self.look_up(cell, kind);
         }
-        let backward = pc <= self.region.key.pc;
-        if backward {
+        if back {
             self.poll();
         }
         self.targets.push((2 * (self.exits - 1), pc));
         self.asm.address(RDX, cell);
-        if backward || matches!(kind, ExitKind::Call { .. }) {
+        if back || matches!(kind, ExitKind::Call { .. }) {
             self.count();
         }
         self.asm.jmp_mem(RDX, 0);
@@ -153,15 +167,19 @@ impl Quick<'_> {
     }
 
     /// A write to FPCR changes the mode, so that the pc alone does not tell where to go.
-    fn mode_may_change(&self) -> bool {
+    pub(super) fn mode_may_change(&self) -> bool {
         // What an exit block does follows the block that led to it.
         self.region.ops.iter().any(|op| matches!(op, Op::Set { slot, .. } if *slot == slot::FPCR))
     }
 
     /// Emits what was put out of the way.
-    pub(super) fn cold_code(&mut self) {
-        for cold in std::mem::take(self.cold) {
+    pub(super) fn cold_code(&mut self) -> Result<(), TooHard> {
+        while let Some(cold) = self.cold.pop() {
             match cold {
+                Cold::Back { from, pc } => {
+                    self.asm.bind(from);
+                    self.exit(pc, ExitKind::Jump, true)?;
+                }
                 Cold::Leave { from, pc, code } => {
                     self.asm.bind(from);
                     self.leave(pc, code);
@@ -181,5 +199,6 @@ impl Quick<'_> {
                 }
             }
         }
+        Ok(())
     }
 }

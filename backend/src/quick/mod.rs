@@ -1,7 +1,9 @@
-//! The quick tier: one pass from a block's IR to x86-64, without optimisation and without waiting.
+//! The quick tier: one pass from a region's IR to x86-64, without optimisation and without waiting.
 //!
-//! What runs a few times is translated here; what turns out to be hot goes on to Cranelift. The code has the same
-//! entry, exits and link cells as compiled regions, so that both link to each other.
+//! What runs more than once is translated here; what turns out to be hot goes on to Cranelift. The code has the same
+//! exits and link cells as compiled regions, so that both link to each other, and an entry of its own for each place
+//! that several ways lead to. Backward jumps, also those inside, go through link cells: there the code can be left for
+//! better code.
 //!
 //! State is written through (see [`regs`]), so it is exact at every guest instruction: a fault goes back to the
 //! instruction that met it. Ops without a template here call the evaluator, as everywhere.
@@ -16,6 +18,7 @@ mod flags;
 mod int;
 mod memory;
 mod regs;
+mod shape;
 mod vector;
 mod vector_int;
 
@@ -35,11 +38,12 @@ use crate::options::{Memory, Options};
 use crate::reloc::Target;
 use asm::{Asm, Label, Mem, RAX, RBP, RDI, RDX, RSI};
 use regs::{Loc, Registers, Value};
+use shape::Shape;
 
 /// RBP points this far into the state, so that the general registers have short displacements.
 const BIAS: i32 = 128;
 
-/// The block wants more registers than there are: it stays with the other executors.
+/// The region wants more than there is here: it stays with the other executors.
 #[derive(Debug)]
 struct TooHard;
 
@@ -66,11 +70,14 @@ enum Cold {
     Miss { from: Label, on: Label, info: u64, pc: u64 },
     /// Leaves with a code, state exact for the pc in RSI; RDX may be a link cell to note.
     LeaveAt { from: Label, code: u64, cell: bool },
+    /// Jumps back to a guest address.
+    Back { from: Label, pc: u64 },
 }
 
-/// A block being translated.
+/// A region being translated.
 struct Quick<'a> {
     region: &'a Region,
+    shape: Shape,
     host: &'a HostFeatures,
     helpers: &'static [Helper],
     table: bool,
@@ -84,6 +91,8 @@ struct Quick<'a> {
     faults: Vec<(u32, u64)>,
     /// Cells that lead to a fixed guest address, and that address.
     targets: Vec<(u32, u64)>,
+    /// Guest addresses at which the code may be entered, and where.
+    entries: Vec<(u64, u32)>,
     /// Executed instructions are counted.
     count: bool,
     /// Direct and indirect exits so far.
@@ -130,14 +139,13 @@ impl QuickCompiler {
         passes::run_in(region, &mut self.room);
     }
 
-    /// Translates `region`, blocks without loops between them; its cells first hold `stub`. `None` if it is too hard.
+    /// Translates `region`; its cells first hold `stub`. `None` if it is too hard.
     pub(crate) fn compile(&mut self, region: &Region, stub: u64) -> Option<Code> {
-        let exits = region.ops.iter().filter(|op| matches!(op, Op::Exit { .. } | Op::ExitInd { .. })).count();
-        let cells = new_cells(exits, stub);
         self.asm.clear();
         self.cold.clear();
         let mut quick = Quick {
             region,
+            shape: Shape::of(region),
             host: &self.host,
             helpers: self.helpers,
             table: self.table,
@@ -148,6 +156,7 @@ impl QuickCompiler {
             ops: Vec::new(),
             faults: Vec::new(),
             targets: Vec::new(),
+            entries: Vec::new(),
             count: self.count,
             exits: 0,
             at: 0,
@@ -156,12 +165,14 @@ impl QuickCompiler {
             pc: region.key.pc,
         };
         quick.emit().ok()?;
-        let (ops, points, targets) = (quick.ops, quick.faults, quick.targets);
+        let cells = new_cells(quick.exits as usize, stub);
+        let (ops, points, targets, entries) = (quick.ops, quick.faults, quick.targets, quick.entries);
         let bytes = self.asm.finish().to_vec();
         let mut code = Code {
             bytes,
             relocs: self.asm.relocs.clone(),
             targets,
+            entries,
             faults: Box::new(FaultTable { points, recipes: Vec::new(), pc: region.key.pc }),
             cells,
             ops,
@@ -185,12 +196,20 @@ pub(crate) const LATER_COUNT: u64 = 4096;
 impl Quick<'_> {
     fn emit(&mut self) -> Result<(), TooHard> {
         self.find_uses();
-        self.asm.lea(RBP, Mem::at(RDI, BIAS));
+        if self.shape.blocks() > 1 && self.mode_may_change() {
+            return Err(TooHard);
+        }
         let labels: Vec<Label> = (0..self.region.blocks.len()).map(|_| self.asm.label()).collect();
         let mut mark = 0;
         for (b, block) in self.region.blocks.iter().enumerate() {
+            if !self.shape.goes_on(b) {
+                self.regs.clear();
+                if self.shape.is_code(b) {
+                    self.entries.push((block.pc, self.asm.offset()));
+                    self.asm.lea(RBP, Mem::at(RDI, BIAS));
+                }
+            }
             self.asm.bind(labels[b]);
-            self.regs.clear();
             if let (true, insns @ 1..) = (self.count, block.insns) {
                 self.asm.address(RAX, Target::Executed);
                 self.asm.add_to(Mem::at(RAX, 0), insns as i32);
@@ -206,8 +225,7 @@ impl Quick<'_> {
                 self.op(self.region.ops[i as usize], &labels)?;
             }
         }
-        self.cold_code();
-        Ok(())
+        self.cold_code()
     }
 
     /// Finds the last use of each value.

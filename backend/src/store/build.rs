@@ -102,9 +102,9 @@ impl Made {
         }
         let counts = record.tier() == Tier::Quick;
         self.cells.extend((0..record.cells).map(|n| if counts && n % 2 == 1 { COUNT } else { STUB }));
-        for &pc in &record.entries {
+        for &(pc, offset) in &record.entries {
             let Key { pc: first, mode } = record.key();
-            let place = Place { offset: start, tier: record.tier(), own: pc == first };
+            let place = Place { offset: start + offset, tier: record.tier(), own: pc == first };
             let rank = |p: &Place| (p.tier == Tier::Optimized, p.own);
             let known = self.entries.get(&(pc, mode));
             if known.is_none_or(|known| rank(known) < rank(&place)) {

@@ -20,8 +20,8 @@ pub(crate) struct Record {
     ranges: Vec<Range<u64>>,
     /// The instruction words there.
     words: Vec<u32>,
-    /// Guest addresses at which it may be entered.
-    pub(super) entries: Vec<u64>,
+    /// Guest addresses at which it may be entered, and the offset of the code there.
+    pub(super) entries: Vec<(u64, u32)>,
     /// Number of link cells and count-downs.
     pub(super) cells: u32,
     /// Cells that lead to a fixed guest address, and that address.
@@ -69,7 +69,6 @@ impl Record {
         key: Key,
         tier: Tier,
         (ranges, words): (Vec<Range<u64>>, Vec<u32>),
-        entries: Vec<u64>,
         code: Code,
     ) -> Record {
         let name = |r: &Reloc| {
@@ -87,7 +86,7 @@ impl Record {
             optimized: tier == Tier::Optimized,
             ranges,
             words,
-            entries,
+            entries: code.entries,
             cells: code.cells.len() as u32,
             targets: code.targets,
             bytes: code.bytes,
@@ -135,8 +134,9 @@ impl Record {
                     name => self.whole_name(*name).is_some(),
                 }
         };
+        let entries = self.entries.iter().all(|(_, offset)| (*offset as usize) < self.bytes.len());
         let targets = self.targets.iter().all(|(n, _)| cell(*n as usize));
-        whole && bytes == 4 * self.words.len() as u64 && targets && self.relocs.iter().all(fits)
+        whole && bytes == 4 * self.words.len() as u64 && targets && entries && self.relocs.iter().all(fits)
     }
 
     /// `name` so that it needs nothing else of the record.

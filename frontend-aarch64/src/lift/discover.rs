@@ -86,7 +86,7 @@ pub(super) fn discover(pc: u64, code: &dyn Fetch, limit: Limit) -> Result<Vec<Bl
         if blocks.contains_key(&at) || split(&mut blocks, at) {
             continue;
         }
-        if insns >= limit.insns || blocks.len() as u32 >= limit.blocks {
+        if insns >= limit.insns || blocks.len() as u32 >= limit.blocks || at != pc && !code.follows(at) {
             continue;
         }
         let scanned = scan(at, code, limit.insns - insns, &|p| blocks.contains_key(&p));
