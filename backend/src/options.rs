@@ -73,8 +73,8 @@ impl Default for Options {
         Options {
             engine: EngineKind::Jit,
             memory: Memory::Host,
-            quick: 8,
-            threshold: 3000,
+            quick: 2,
+            threshold: 50_000,
             region_insns: 400,
             region_blocks: 100,
             background: true,

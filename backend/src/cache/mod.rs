@@ -396,13 +396,13 @@ impl Cache {
     /// Takes quick code at host address `old` from `unit`, which gets better code.
     fn take_from(&mut self, unit: &Unit, old: u64) {
         let Some(id) = self.region_at(old) else { return };
-        if let Some(region) = self.regions.get_mut(&id) {
-            region.units.retain(|at| *at != unit.at);
-            if region.module.is_none() && region.units.is_empty() {
+        unit.code.store(0, Ordering::SeqCst);
+        if let Some(region) = self.regions.get_mut(&id).filter(|r| r.module.is_none()) {
+            if region.units.iter().all(|at| *at == unit.at) {
                 return self.retire(id);
             }
+            region.units.retain(|at| *at != unit.at);
         }
-        unit.code.store(0, Ordering::SeqCst);
         for thread in &self.threads {
             thread.clear(unit.at.key);
         }

@@ -189,9 +189,9 @@ pub(crate) fn new_cells(exits: usize, stub: u64) -> Box<[AtomicU64]> {
 }
 
 /// Uses of an exit before its target is looked at for the first time, and between looks.
-pub(crate) const FIRST_COUNT: u64 = 64;
+pub(crate) const FIRST_COUNT: u64 = 1024;
 /// The same where the last target seen is optimised already, or about to be.
-pub(crate) const LATER_COUNT: u64 = 4096;
+pub(crate) const LATER_COUNT: u64 = 16384;
 
 impl Quick<'_> {
     fn emit(&mut self) -> Result<(), TooHard> {
