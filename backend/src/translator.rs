@@ -250,8 +250,9 @@ impl<G: Guest> Translator<G> {
         self.options.engine == EngineKind::Jit && self.options.quick != u32::MAX
     }
 
-    /// Translates the block of `unit` by the quick tier, if it has one and no code.
-    pub(crate) fn quick_compile(&self, compiler: &mut QuickCompiler, unit: &Unit) {
+    /// Translates the block of `unit`, and what follows and has been interpreted, by the quick tier. `thread` is the
+    /// caller's.
+    pub(crate) fn quick_compile(&self, compiler: &mut QuickCompiler, unit: &Unit, thread: &Thread) {
         if unit.too_hard.load(Ordering::Relaxed) {
             return;
         }
@@ -273,7 +274,9 @@ impl<G: Guest> Translator<G> {
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
             let good = c.end_lift(lift, &region.code) && free;
-            let published = good && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick);
+            // With tables for each mode and address space, only the run loop knows which one it is.
+            let thread = Some(thread).filter(|t| t.tables.len() == 1);
+            let published = good && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick, thread);
             if published {
                 c.drop_blocks(unit.at, region.blocks.iter().map(|b| b.pc));
             }
@@ -366,7 +369,7 @@ impl<G: Guest> Translator<G> {
                 let good = c.end_lift(lift, &region.code);
                 self.pages_seen.add(virtual_page(region.key.pc));
                 let subject = Subject::of(&region, at.page);
-                published = (good && c.publish(subject, code, Tier::Optimized)).then_some(size);
+                published = (good && c.publish(subject, code, Tier::Optimized, None)).then_some(size);
             }
             None => {
                 c.end_lift(lift, &[]);

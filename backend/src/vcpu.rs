@@ -262,7 +262,7 @@ impl<G: Guest> Vcpu<G> {
             entry.block = None;
         }
         if let Some(compiler) = &mut self.quick {
-            self.shared.quick_compile(compiler, unit);
+            self.shared.quick_compile(compiler, unit, &self.thread);
         }
     }
 

@@ -37,6 +37,55 @@ fn count_down(pc: u64, next: u64) -> Region {
     finish(b, pc, &[0])
 }
 
+/// At 0x1000 `x1 += 1`, at 0x1008 `x0 -= 1` until that is 0; both go on where x5 says.
+fn two_entries() -> Region {
+    let mut b = begin(0x1000);
+    b.begin_insn(0x1000);
+    let v = b.get(Ty::I64, Slot(1));
+    let v = b.add_imm(v, 1);
+    b.set(Slot(1), v);
+    let addr = b.get(Ty::I64, Slot(5));
+    b.end_block(Op::ExitInd { addr, kind: ExitKind::Jump });
+    b.begin_block(0x1008);
+    b.begin_insn(0x1008);
+    let v = b.get(Ty::I64, Slot(0));
+    let v = b.add_imm(v, -1);
+    b.set(Slot(0), v);
+    let c = b.is_zero(v);
+    b.end_block(Op::Branch { c, then: BlockId(2), els: BlockId(3) });
+    b.begin_block(0x100c);
+    b.end_block(stop(0x1010));
+    b.begin_block(0x1010);
+    let addr = b.get(Ty::I64, Slot(5));
+    b.end_block(Op::ExitInd { addr, kind: ExitKind::Jump });
+    let mut region = finish(b, 0x1000, &[0, 1]);
+    region.code = std::iter::once(0x1000..0x1014).collect();
+    region
+}
+
+#[test]
+fn better_code_for_one_entry_of_a_region_is_found_by_all_ways() {
+    let p = Program::default();
+    p.put(two_entries());
+    let t = translator(&p, Options { quick: 2, threshold: 5000, background: false, count: true, ..Options::default() });
+    let from = |pc, n| {
+        let mut s = State::default();
+        s.set_x(0, n);
+        s.set_x(5, 0x1008);
+        let (exit, s) = run(&t, &s, pc);
+        assert_eq!((exit, s.x(0)), (Exit::Svc(1), 0));
+        s.x(1)
+    };
+    assert_eq!(from(0x1008, 100_000), 0);
+    let [interpreted, quick, optimized] = t.stats().executed;
+    assert!(interpreted < 10 && quick < 20_000 && optimized > 80_000, "{interpreted} {quick} {optimized}");
+    // The other entry still has what it had.
+    assert_eq!((from(0x1000, 5), t.stats().regions), (1, 1));
+    t.invalidate(0x1000..0x1004);
+    assert_eq!(from(0x1000, 100_000), 1);
+    assert_eq!(t.stats().executed.iter().sum::<u64>(), 200_007);
+}
+
 #[test]
 fn invalidated_code_is_never_run_again_by_a_thread_that_asks_after_it() {
     for background in [false, true] {

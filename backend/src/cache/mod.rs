@@ -295,8 +295,15 @@ impl Cache {
 
     /// Takes `code` of `subject` into the cache. False if there is no room now.
     ///
-    /// Optimised code takes the place of quick code, never the other way.
-    pub(crate) fn publish(&mut self, subject: Subject, mut code: Code, tier: Tier) -> bool {
+    /// Optimised code takes the place of quick code, never the other way. Indirect exits of `thread`, which if given is the
+    /// calling one and runs no code now, find it.
+    pub(crate) fn publish(
+        &mut self,
+        subject: Subject,
+        mut code: Code,
+        tier: Tier,
+        thread: Option<&Thread>,
+    ) -> bool {
         if self.closed {
             return false;
         }
@@ -327,6 +334,7 @@ impl Cache {
                 unit.optimized.store(tier == Tier::Optimized, Ordering::Relaxed);
                 unit.code.store(address, Ordering::Release);
                 units.push(unit.at);
+                thread.iter().for_each(|t| t.tables[0].offer(key, address));
             }
             self.by_code.insert(address, id);
         }
