@@ -206,7 +206,7 @@ rows! {
     155 getpgid "d" Pass(SYS_getpgid);
     156 getsid "d" Pass(SYS_getsid);
     157 setsid "" Pass(SYS_setsid);
-    158 getgroups "dp" Pass(SYS_getgroups);
+    158 getgroups "dp" Call(ids::getgroups);
     159 setgroups "dp" Call(ids::setgroups);
     160 uname "p" Call(system::uname);
     161 sethostname "sd" Pass(SYS_sethostname);
