@@ -105,6 +105,21 @@ fn pretended_groups_are_shown() {
     assert_eq!(run.text(), "3: 4 9 20\n3 -1 22\n3: 4 9 20\n0:\n", "{}", run.errors());
 }
 
+/// Of its own mappings, a forked child's and another program's, a guest sees what the same program sees natively.
+#[test]
+fn mappings_of_guests() {
+    let source = tools::root().join("tests/guest/user/maps.c");
+    let dir = Scratch::new("maps");
+    let native = dir.path().join("maps");
+    tools::output(Command::new("cc").args(["-O1", "-w", "-static", "-o"]).arg(&native).arg(&source));
+    let wanted = program::run(&mut Command::new(&native), LIMIT);
+    assert!(wanted.code() == 0 && wanted.text().contains("child smaps: r-xs, code yes"), "{}", wanted.text());
+    let maps = compiled("maps.c", "-O1 -w");
+    for (engine, options) in ENGINES {
+        program::check(engine, &jib(options, &maps, &[]), &wanted.stdout, 0);
+    }
+}
+
 fn gdb(program: &Path, core: &Path, commands: &[&str]) -> String {
     let mut gdb = tools::command("gdb-multiarch");
     gdb.args(["-nx", "-batch", "-ex", "set pagination off", "-ex", "set width 0"]);
@@ -160,6 +175,16 @@ fn a_core_that_gdb_opens() {
         let about = fs::metadata(&core).expect("a core");
         assert!(about.blocks() * 512 < 4 << 20, "{} bytes on disk", about.blocks() * 512);
     }
+}
+
+/// A child that borrows its parent's memory leaves a core, and the parent lives on.
+#[test]
+fn a_core_of_a_vfork_child() {
+    let (crash, dir) = (compiled("crash.c", "-O1 -g -pthread"), Scratch::new("core-vfork"));
+    let pattern = dir.path().join("core").display().to_string();
+    let run = jib(&["--core", &pattern], &crash, &["vfork"]);
+    assert_eq!((run.text().as_str(), run.code()), ("alive, the child died of 11\n", 0), "{}", run.errors());
+    assert!(gdb(&crash, Path::new(&pattern), &["bt"]).contains("in main"));
 }
 
 #[test]

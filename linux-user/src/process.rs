@@ -85,6 +85,8 @@ pub(crate) struct Shared {
     pub limits: [Option<[u64; 2]>; 16],
     /// io_uring rings.
     pub rings: Rings,
+    /// The kernel's number of this process, whatever others live in its memory.
+    pub own: i32,
     /// Threads of this process, with the addresses of their states; some may have ended.
     pub threads: Vec<(i32, u64)>,
     /// System call numbers that were reported as unsupported.

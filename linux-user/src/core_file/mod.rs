@@ -39,7 +39,7 @@ pub enum CoreFile {
 /// How long other threads are waited for, so that their registers are exact.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// `struct elf_siginfo` and so on are made from these.
+/// What is known of a thread.
 struct Registers {
     tid: i32,
     state: Box<State>,
@@ -50,6 +50,7 @@ impl Thread {
     pub(crate) fn register(&self) {
         let own = (host::gettid(), self.vcpu.state.0.as_ptr() as u64);
         let mut shared = self.process.lock();
+        shared.own = host::getpid();
         shared.threads.retain(|(tid, state)| *tid != own.0 && *state != own.1);
         shared.threads.push(own);
     }
@@ -74,7 +75,7 @@ impl Thread {
 
     /// Leaves a core, if the process dies of a signal that leaves one and somebody wants it.
     pub(crate) fn leave_core(&self, signal: i32) {
-        if !leaves_core(signal) || self.is_traced() {
+        if !leaves_core(signal) {
             return;
         }
         let wanted = match &self.process.core {
@@ -150,7 +151,10 @@ impl Thread {
     }
 
     fn write_core(&self, file: &File, limit: u64, signal: i32) -> Result<(), std::io::Error> {
-        self.process.dying.store(true, Ordering::Relaxed);
+        // A process that was lent the memory of another (`vfork`) dies alone.
+        if self.process.lock().own == host::getpid() && self.process.dying.swap(true, Ordering::Relaxed) {
+            self.await_death();
+        }
         let own = host::gettid();
         let mut threads = vec![Registers { tid: own, state: Box::new((*self.vcpu.state).clone()) }];
         threads.extend(self.others(own));

@@ -327,7 +327,9 @@ rows! {
     292 io_pgetevents "pddppp" Call(wait::io_pgetevents);
     // A critical section must be aborted when its thread is preempted, up to the very store that commits it. The kernel
     // compares the host's program counter, which is never inside one; and we learn of a preemption when we next leave
-    // translated code, which may be after the store. The C library does without.
+    // translated code, which may be after the store. A number of its own for each thread would make sections safe, but
+    // programs have room for as many as there are processors. Registering without keeping the promise would corrupt
+    // what such programs share; the C library does without, and asks `getcpu`.
     293 rseq "pdxx" Optional;
     294 kexec_file_load "dddsx" Pass(SYS_kexec_file_load);
     424 pidfd_send_signal "ddpx" Pass(424);

@@ -1,9 +1,12 @@
-// Dies of a signal, with a thread asleep and one at work. Usage: crash segv|abort
+// Dies of a signal, with a thread asleep and one at work. Usage: crash segv|abort; vfork: only a child does that has
+// this program's memory.
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 volatile double approximately = 2.5;
@@ -39,6 +42,14 @@ __attribute__((noinline)) static void crash_here(int *where) {
 }
 
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "vfork") == 0) {
+        int status;
+        pid_t pid = vfork();
+        if (pid == 0) *(volatile int *)0x1238 = 1;
+        waitpid(pid, &status, 0);
+        printf("alive, the child died of %d\n", WTERMSIG(status));
+        return 0;
+    }
     pthread_t a, b;
     sem_init(&started, 0, 0);
     pthread_create(&a, 0, sleeper, 0);
