@@ -72,7 +72,7 @@ impl Layout {
     /// Bits that hold the code: bit 55 tells the half instead.
     const fn mask(self) -> u64 {
         let low = !0u64 << self.bottom & !(1 << 55);
-        if self.tagged { low & (1 << 55) - 1 } else { low }
+        if self.tagged { low & ((1 << 55) - 1) } else { low }
     }
 
     /// `ptr` with the code's bits (and bit 55) as those of a proper address of the half.
