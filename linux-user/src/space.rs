@@ -235,6 +235,12 @@ impl AddressSpace {
         Ok(Changed { value: (), stale })
     }
 
+    /// Has the guest mapped all pages of these bytes?
+    pub(crate) fn has_all(&self, addr: u64, len: u64) -> bool {
+        let start = addr & !(PAGE - 1);
+        addr.checked_add(len).is_some_and(|end| self.lock().vmas.covers(start..page_up(end)))
+    }
+
     /// `brk`: the new break, or the old one when it cannot be moved.
     pub(crate) fn brk(&self, to: u64) -> Changed<u64> {
         let mut inner = self.lock();
