@@ -77,6 +77,11 @@ pub(crate) fn mremap(t: &mut Thread, a: &Args) -> Answer {
     settle(t, change).map(|at| at as i64)
 }
 
+pub(crate) fn remap_file_pages(t: &mut Thread, a: &Args) -> Answer {
+    let change = t.process.space.remap_file_pages(a);
+    settle(t, change).map(|()| 0)
+}
+
 pub(crate) fn madvise(t: &mut Thread, a: &Args) -> Answer {
     let change = t.process.space.madvise(a[0], a[1], a[2] as i32);
     settle(t, change).map(|()| 0)

@@ -282,7 +282,7 @@ rows! {
     231 munlockall "" Pass(SYS_munlockall);
     232 mincore "pxp" Call(memory::mincore);
     233 madvise "pxd" Call(memory::madvise);
-    234 remap_file_pages "pxxxx" Missing;
+    234 remap_file_pages "pxxxx" Call(memory::remap_file_pages);
     235 mbind "pxdpdx" Pass(SYS_mbind);
     236 get_mempolicy "ppdpx" Pass(SYS_get_mempolicy);
     237 set_mempolicy "dpd" Pass(SYS_set_mempolicy);

@@ -1,12 +1,16 @@
 /* What one sets and asks of threads and memory is one's own, not the translator's, which has both in the same process. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The word that is cleared when the thread ends can be asked for, taken away and given back. */
@@ -53,6 +57,42 @@ static void memory(void) {
     printf(" %d %d\n", mincore((char *)1, PAGE, vec) < 0 && errno == EINVAL, msync((void *)((uintptr_t)&local & -PAGE), PAGE, MS_ASYNC));
 }
 
+/* A child that shares descriptors, and nothing else: neither sees any that it has not opened, or loses one. */
+static volatile unsigned sum;
+static unsigned hot(unsigned n) {
+    for (unsigned i = 0; i < n; i++) sum = sum * 31 + i;
+    return sum & 63;
+}
+static void files(void) {
+    int lost = 0, wrong = 0, s;
+    unsigned want = (sum = 1, hot(20000));
+    for (int round = 0; round < 200; round++) {
+        long pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+        if (pid == 0) syscall(SYS_exit_group, (sum = 1, hot(20000)));
+        int fds[12];
+        for (int i = 0; i < 12; i++) fds[i] = open("/dev/null", O_RDONLY);
+        waitpid(pid, &s, 0);
+        if (!WIFEXITED(s) || WEXITSTATUS(s) != want) wrong++;
+        for (int i = 0; i < 12; i++) lost += fds[i] < 0 || close(fds[i]) != 0;
+    }
+    printf("files: %d lost, %d wrong\n", lost, wrong);
+}
+
+/* Other pages of a file, in the same place. */
+static void pages(void) {
+    int fd = memfd_create("f", 0);
+    for (int i = 0; i < 4; i++) pwrite(fd, &(char){'a' + i}, 1, 4096 * i);
+    ftruncate(fd, 4 * 4096);
+    char *m = mmap(0, 4 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    char *p = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int r = remap_file_pages(m, 4096, 0, 3, 0) || remap_file_pages(m + 2 * 4096, 2 * 4096, 0, 0, 0);
+    printf("pages: %d %c%c%c%c", r, m[0], m[4096], m[2 * 4096], m[3 * 4096]);
+    printf(", private %d", remap_file_pages(p, 4096, 0, 0, 0) < 0 ? errno : 0);
+    munmap(p, 4096);
+    printf(", none %d\n", remap_file_pages(p, 4096, 0, 0, 0) < 0 ? errno : 0);
+    munmap(m, 4 * 4096);
+}
+
 int main(void) {
     setvbuf(stdout, 0, _IOLBF, 0);
     pthread_t t;
@@ -62,5 +102,7 @@ int main(void) {
     pthread_join(t, &result);
     printf("joined %s\n", (char *)result);
     memory();
+    files();
+    pages();
     return 0;
 }
