@@ -331,6 +331,11 @@ impl Thread {
         }
     }
 
+    /// What the guest has set by `set_tid_address`; `kernel` is what the kernel knows.
+    pub(crate) fn tid_address(&self, kernel: u64) -> u64 {
+        if self.role == Role::Worker { self.clear_tid } else { kernel }
+    }
+
     /// Ends what `end` says; returns only for the end of the process in its main thread, and for
     /// the end of a worker.
     pub(crate) fn finish(&mut self, end: Ended) -> ExitStatus {

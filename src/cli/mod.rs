@@ -85,6 +85,7 @@ const BENCH_EXAMPLES: &str = "\
 Examples:
   jib bench                                       jib's own programs on every engine; some minutes
   jib bench integer FP --runs 3                   some of them
+  jib bench real                                  python, node, cc1, git, ...: fetched from Debian, npm and PyPI
   jib bench --html report.html --json all.json    with charts, and for other programs
   jib bench --native /usr/bin/xz -- ./xz -9k f    an AArch64 program and its native counterpart
 

@@ -200,6 +200,15 @@ pub(crate) fn prctl(t: &mut Thread, a: &Args) -> Answer {
         libc::PR_SET_SECCOMP => seccomp::set_by_prctl(t, a[1], a[2]),
         libc::PR_GET_SECCOMP => Ok(t.seccomp.number()),
         PR_PAC_RESET_KEYS | PR_PAC_SET_ENABLED_KEYS | PR_PAC_GET_ENABLED_KEYS => pointer_keys(t, a),
+        libc::PR_GET_TID_ADDRESS => {
+            let mut addr = 0u64;
+            // What the host says of a thread that the C library made is that library's.
+            let result = t.pass(libc::SYS_prctl, [a[0], &raw mut addr as u64, a[2], a[3], a[4], 0]);
+            if result == 0 {
+                copy_out(a[1], &t.tid_address(addr).to_le_bytes())?;
+            }
+            Ok(result)
+        }
         // Would move the translator's own heap and stack marks.
         libc::PR_SET_MM => Err(Errno(libc::EPERM)),
         // Exists on x86 only.

@@ -275,14 +275,14 @@ rows! {
     224 swapon "sx" Pass(SYS_swapon);
     225 swapoff "s" Pass(SYS_swapoff);
     226 mprotect "pxx" Call(memory::mprotect);
-    227 msync "pxx" Pass(SYS_msync);
-    228 mlock "px" Pass(SYS_mlock);
-    229 munlock "px" Pass(SYS_munlock);
+    227 msync "pxx" Call(memory::msync);
+    228 mlock "px" Call(memory::mlock);
+    229 munlock "px" Call(memory::munlock);
     230 mlockall "x" Pass(SYS_mlockall);
     231 munlockall "" Pass(SYS_munlockall);
-    232 mincore "pxp" Pass(SYS_mincore);
+    232 mincore "pxp" Call(memory::mincore);
     233 madvise "pxd" Call(memory::madvise);
-    234 remap_file_pages "pxxxx" Missing;
+    234 remap_file_pages "pxxxx" Call(memory::remap_file_pages);
     235 mbind "pxdpdx" Pass(SYS_mbind);
     236 get_mempolicy "ppdpx" Pass(SYS_get_mempolicy);
     237 set_mempolicy "dpd" Pass(SYS_set_mempolicy);
@@ -316,7 +316,7 @@ rows! {
     281 execveat "Dsppx" Call(exec::execveat);
     282 userfaultfd "x" Pass(SYS_userfaultfd);
     283 membarrier "dx" Pass(SYS_membarrier);
-    284 mlock2 "pxx" Pass(SYS_mlock2);
+    284 mlock2 "pxx" Call(memory::mlock2);
     285 copy_file_range "dpdpdx" Pass(SYS_copy_file_range);
     286 preadv2 "dpdddx" Pass(SYS_preadv2);
     287 pwritev2 "dpdddx" Call(ptrace::pwritev2);
