@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Ok(cli::Command::Shell(args)) => cmd::shell::main(&args),
         Ok(cli::Command::Binfmt(args)) => cmd::binfmt::main(&args),
         Ok(cli::Command::Doctor(args)) => cmd::doctor::main(&args),
+        Ok(cli::Command::Cpu) => cmd::cpu::main(),
         Ok(cli::Command::Cache(args)) => cmd::cache::main(&args),
         Ok(cli::Command::Bench(args)) => bench::main(&args),
         Ok(cli::Command::Boot(args)) => cmd::boot::main(&args),

@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use jib_frontend_aarch64::cpu::Profile;
+
 use crate::cli;
 
 /// The names under which we speak so.
@@ -47,6 +49,8 @@ enum Meaning {
     List(&'static str),
     /// Stack size in bytes, or with K, M or G.
     Stack,
+    /// A processor by that program's name.
+    Cpu,
     /// The option of `jib run` without argument.
     Flag(&'static str),
     /// Takes an argument, and changes nothing here.
@@ -59,7 +63,7 @@ enum Meaning {
     Help,
 }
 
-use Meaning::{Flag, Help, Ignored, IgnoredFlag, List, Refused, Same, Stack, Version};
+use Meaning::{Cpu, Flag, Help, Ignored, IgnoredFlag, List, Refused, Same, Stack, Version};
 
 /// Option, variable, meaning.
 const OPTIONS: &[(&str, &str, Meaning)] = &[
@@ -74,7 +78,7 @@ const OPTIONS: &[(&str, &str, Meaning)] = &[
     ("s", "QEMU_STACK_SIZE", Stack),
     ("strace", "QEMU_STRACE", Flag("--strace")),
     ("perfmap", "QEMU_PERFMAP", Flag("--perf=map")),
-    ("cpu", "QEMU_CPU", Ignored),
+    ("cpu", "QEMU_CPU", Cpu),
     ("B", "QEMU_GUEST_BASE", Ignored),
     ("R", "QEMU_RESERVED_VA", Ignored),
     ("p", "QEMU_PAGESIZE", Ignored),
@@ -151,6 +155,10 @@ fn apply(request: &mut Request, said: &str, meaning: Meaning, value: OsString) -
             let bytes = bytes.ok_or_else(|| Other::Refuse(format!("{said}: {} is no size", value.display())))?;
             request.options.extend(["-s".into(), (bytes >> 10).max(64).to_string().into()]);
         }
+        Cpu => match cpu(&value.to_string_lossy()) {
+            Ok(profile) => request.options.extend(["--cpu".into(), profile.name().into()]),
+            Err(other) => return Err(other),
+        },
         Flag(option) => request.options.push(option.into()),
         Ignored | IgnoredFlag => {}
         Refused(why) => return Err(Other::Refuse(format!("{said} {why}"))),
@@ -160,6 +168,40 @@ fn apply(request: &mut Request, said: &str, meaning: Meaning, value: OsString) -
     Ok(())
 }
 
+/// Its processors, and which of ours has what programs can count on there.
+const CPUS: &[(&str, Profile)] = &[
+    ("cortex-a35", Profile::V80),
+    ("cortex-a53", Profile::V80),
+    ("cortex-a57", Profile::V80),
+    ("cortex-a72", Profile::V80),
+    ("cortex-a55", Profile::V82),
+    ("cortex-a76", Profile::V82),
+    ("cortex-a78ae", Profile::V82),
+    ("neoverse-n1", Profile::V82),
+    ("a64fx", Profile::V82),
+    ("cortex-a710", Profile::Default),
+    ("neoverse-n2", Profile::Default),
+    ("neoverse-v1", Profile::Default),
+    ("max", Profile::Max),
+];
+
+/// The processor of `-cpu NAME[,PROPERTY=VALUE...]`. Of the properties only those matter that take pointer
+/// authentication away.
+fn cpu(value: &str) -> Result<Profile, Other> {
+    let (name, properties) = value.split_once(',').unwrap_or((value, ""));
+    if matches!(name, "help" | "?") {
+        let list: Vec<String> = CPUS.iter().map(|(name, p)| format!("  {name:<16} jib's {}", p.name())).collect();
+        return Err(Other::Say(format!("Available CPUs:\n{}", list.join("\n"))));
+    }
+    let found = CPUS.iter().find(|(known, _)| *known == name).map(|(_, profile)| *profile);
+    let without = properties.split(',').any(|p| p == "pauth=off" || p == "pauth=false");
+    match found.or_else(|| Profile::named(name)) {
+        Some(Profile::Max) if without => Ok(Profile::Default),
+        Some(profile) => Ok(profile),
+        None => Err(Other::Refuse(format!("there is no CPU {name}; `-cpu help` lists those there are"))),
+    }
+}
+
 fn help() -> String {
     let mut text =
         String::from("usage: qemu-aarch64 [options] program [arguments...]\nThis is jib. Options and variables:\n");
@@ -167,6 +209,7 @@ fn help() -> String {
         let what = match meaning {
             Same(o) | List(o) | Flag(o) => format!("jib run {o}"),
             Stack => "stack size in bytes".into(),
+            Cpu => "the processor; `-cpu help` lists them".into(),
             Ignored | IgnoredFlag => "without effect".into(),
             Refused(_) => "refused".into(),
             Version => "version".into(),
@@ -198,15 +241,24 @@ mod tests {
     #[test]
     fn options_become_ours() {
         let r = parsed("-L /root -E A=1,B=2 -cpu max -0 me --strace -s 8M ./prog -L x", &[]).expect("fine");
-        assert_eq!(r.options, words("-L /root -E A=1 -E B=2 --argv0 me --strace -s 8192"));
+        assert_eq!(r.options, words("-L /root -E A=1 -E B=2 --cpu max --argv0 me --strace -s 8192"));
         assert_eq!(r.command, words("./prog -L x"));
     }
 
     #[test]
     fn variables_stand_in_for_absent_options() {
         let env = [("QEMU_LD_PREFIX", "/a"), ("QEMU_STRACE", "1"), ("QEMU_CPU", "max")];
-        assert_eq!(parsed("prog", &env).expect("fine").options, words("-L /a --strace"));
-        assert_eq!(parsed("-L /b prog", &env).expect("fine").options, words("-L /b --strace"));
+        assert_eq!(parsed("prog", &env).expect("fine").options, words("-L /a --strace --cpu max"));
+        assert_eq!(parsed("-L /b prog", &env).expect("fine").options, words("-L /b --strace --cpu max"));
+    }
+
+    #[test]
+    fn processors_have_a_counterpart() {
+        let cpu = |text: &str| parsed(&format!("-cpu {text} prog"), &[]).map(|r| r.options);
+        assert_eq!(cpu("cortex-a53"), Ok(words("--cpu v8.0")));
+        assert_eq!(cpu("neoverse-n1,pmu=off"), Ok(words("--cpu v8.2")));
+        assert_eq!(cpu("max,sve=off,pauth=off"), Ok(words("--cpu default")));
+        assert!(matches!(cpu("z80"), Err(Other::Refuse(_))) && matches!(cpu("help"), Err(Other::Say(_))));
     }
 
     #[test]

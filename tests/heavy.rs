@@ -3,6 +3,10 @@
 //! Each script in `tests/guest/heavy` runs inside, after the packages that it needs were installed inside by the
 //! guest's own `apt-get`; what it writes must be what its `.expected` says. The root folder is made once and kept
 //! (`~/.cache/jib-tests/debian`; `/var/tmp/jib-tests/debian` if root runs this, who becomes nobody for it). `JIB_HEAVY_HOURS` is the time that one step may take, 2 by default.
+//! `JIB_SOAK_SECONDS` is how long `soak` goes on.
+//!
+//! `JIB_HEAVY_QEMU=PATH` has the scripts run by that `qemu-aarch64` instead, static, in the same root: as the kernel
+//! leaves it, or with an entry of binfmt_misc if `JIB_HEAVY_ENTRY` is set. Each test tells its time.
 
 use std::fs;
 use std::path::PathBuf;
@@ -51,6 +55,26 @@ fn inside(script: &str) -> Run {
     program::run(&mut jib(&["shell", "--bare", &folder, "--", "/bin/sh", "-c", script]), limit())
 }
 
+/// The same by `qemu`.
+fn by_qemu(qemu: &str, script: &str) -> Run {
+    let base = base();
+    let copy = base.join("qemu");
+    fs::copy(qemu, &copy).expect("cannot copy");
+    let mut command = Command::new("/bin/sh");
+    command.arg(tools::root().join("tests/guest/heavy/by-qemu")).arg(base.join("debian")).arg(copy).arg(script);
+    command.args(std::env::var_os("JIB_HEAVY_ENTRY").map(|_| "entry"));
+    command.current_dir(&base).env("HOME", "/root").env("LC_ALL", "C");
+    program::run(tools::without_rights(&mut command), limit())
+}
+
+/// Processor time of all children that have ended, in seconds.
+fn children() -> f64 {
+    const TICKS: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").expect("no /proc");
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    fields[13..15].iter().filter_map(|f| f.parse::<f64>().ok()).sum::<f64>() / TICKS
+}
+
 fn check(name: &str) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let base = base();
@@ -74,7 +98,13 @@ fn check(name: &str) {
         assert_eq!(installed.code(), 0, "{install}:\n{}{}", installed.text(), installed.errors());
     }
     let wanted = fs::read(script.with_extension("expected")).expect("no expected output");
-    program::check(name, &inside(&text), &wanted, 0);
+    let before = children();
+    let run = match std::env::var("JIB_HEAVY_QEMU") {
+        Ok(qemu) => by_qemu(&qemu, &text),
+        Err(_) => inside(&text),
+    };
+    println!("{name}: {:.1} s, {:.1} s of processors", run.time.as_secs_f64(), children() - before);
+    program::check(name, &run, &wanted, 0);
 }
 
 macro_rules! heavy {
@@ -89,7 +119,7 @@ macro_rules! heavy {
 
 heavy! {
     apt compilers tools python_mmap python_signal python_threading python_socket python_asyncio
-    python_multiprocessing_fork python_subprocess go rust node java redis postgres strace gdb
+    python_multiprocessing_fork python_subprocess go rust node java redis postgres strace gdb soak
 }
 
 /// Each script is a test, and each test has a script.

@@ -42,6 +42,11 @@ fn signals_and_timers() {
 }
 
 #[test]
+fn one_process_with_the_translator() {
+    check("system/threads", "-O2 -static -w", 0);
+}
+
+#[test]
 fn faults_are_exact() {
     check("system/faults", "-O2 -static", 0);
 }

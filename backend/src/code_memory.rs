@@ -89,8 +89,8 @@ impl CodeMemory {
             twice(len)?
         } else {
             let fd = memfd(len)?;
-            let rw = map(&fd, len, libc::PROT_READ | libc::PROT_WRITE, None)?;
-            (rw, map(&fd, len, libc::PROT_READ | libc::PROT_EXEC, None)?)
+            let rw = map(&fd, len, libc::PROT_READ | libc::PROT_WRITE)?;
+            (rw, map(&fd, len, libc::PROT_READ | libc::PROT_EXEC)?)
         };
         // SAFETY: zero is a valid atomic integer. (Untouched parts of the map stay without memory.)
         let map = unsafe { Box::<[AtomicU32]>::new_zeroed_slice(len / GRANULE).assume_init() };
@@ -184,8 +184,8 @@ impl CodeMemory {
         unsafe { std::slice::from_raw_parts(self.rx.as_ptr().add(start), len).to_vec() }
     }
 
-    /// A copy of the contents in a file of its own, for a child to be.
-    pub(crate) fn copy(&self) -> io::Result<OwnedFd> {
+    /// A copy of the contents in memory of its own, for a child to be.
+    pub(crate) fn copy(&self) -> io::Result<CodeCopy> {
         let fd = memfd(self.len)?;
         let mut done = 0;
         while done < self.used {
@@ -199,24 +199,47 @@ impl CodeMemory {
                 n => done += n as usize,
             }
         }
-        Ok(fd)
+        // The descriptor does not outlive this: a child may share descriptors with its parent.
+        let rw = map(&fd, self.len, libc::PROT_READ | libc::PROT_WRITE)?;
+        let rx = map(&fd, self.len, libc::PROT_READ | libc::PROT_EXEC);
+        Ok(CodeCopy { rx: rx.inspect_err(|_| unmap(rw, self.len))?, rw, len: self.len })
     }
 
-    /// Replaces both mappings by the copy `fd`, at the same addresses.
-    pub(crate) fn replace(&mut self, fd: OwnedFd) -> io::Result<()> {
-        map(&fd, self.len, libc::PROT_READ | libc::PROT_WRITE, Some(self.rw))?;
-        map(&fd, self.len, libc::PROT_READ | libc::PROT_EXEC, Some(self.rx))?;
+    /// Replaces both mappings by the copy's, at the same addresses.
+    pub(crate) fn replace(&mut self, copy: &CodeCopy) -> io::Result<()> {
+        for (from, to) in [(copy.rw, self.rw), (copy.rx, self.rx)] {
+            let how = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+            // SAFETY: both are mappings of this length, and ours.
+            mapped(unsafe { libc::mremap(from.as_ptr().cast(), self.len, self.len, how, to.as_ptr()) })?;
+        }
         Ok(())
+    }
+}
+
+/// A copy of an arena, mapped beside it.
+#[derive(Debug)]
+pub(crate) struct CodeCopy {
+    rw: NonNull<u8>,
+    rx: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the pointers are to mappings that are not tied to a thread.
+unsafe impl Send for CodeCopy {}
+
+impl CodeCopy {
+    /// Unmaps it, if it has not taken the place of an arena.
+    pub(crate) fn discard(self) {
+        unmap(self.rw, self.len);
+        unmap(self.rx, self.len);
     }
 }
 
 impl Drop for CodeMemory {
     fn drop(&mut self) {
-        // SAFETY: the mappings are ours and nobody runs code in them any more.
-        unsafe {
-            libc::munmap(self.rw.as_ptr().cast(), self.len);
-            libc::munmap(self.rx.as_ptr().cast(), self.len);
-        }
+        // Nobody runs code in them any more.
+        unmap(self.rw, self.len);
+        unmap(self.rx, self.len);
     }
 }
 
@@ -314,11 +337,16 @@ fn twice(len: usize) -> io::Result<(NonNull<u8>, NonNull<u8>)> {
     }
 }
 
-/// Maps the file: somewhere, or over our own mapping at `at`.
-fn map(fd: &OwnedFd, len: usize, prot: libc::c_int, at: Option<NonNull<u8>>) -> io::Result<NonNull<u8>> {
-    let (addr, fixed) = at.map_or((std::ptr::null_mut(), 0), |p| (p.as_ptr().cast(), libc::MAP_FIXED));
-    // SAFETY: a new mapping, or one that replaces a mapping of ours of the same length.
-    mapped(unsafe { libc::mmap(addr, len, prot, libc::MAP_SHARED | fixed, fd.as_raw_fd(), 0) })
+/// Maps the file.
+fn map(fd: &OwnedFd, len: usize, prot: libc::c_int) -> io::Result<NonNull<u8>> {
+    // SAFETY: a new mapping.
+    mapped(unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd.as_raw_fd(), 0) })
+}
+
+/// Unmaps a mapping of ours, which nobody uses any more.
+fn unmap(at: NonNull<u8>, len: usize) {
+    // SAFETY: as said.
+    unsafe { libc::munmap(at.as_ptr().cast(), len) };
 }
 
 fn mapped(p: *mut libc::c_void) -> io::Result<NonNull<u8>> {
@@ -371,8 +399,9 @@ mod tests {
             // SAFETY: the code is mapped readable.
             let code = || unsafe { std::slice::from_raw_parts(at as *const u8, 3) };
             assert_eq!(code(), [1, 2, 3]);
-            let fd = m.copy().expect("copy");
-            m.replace(fd).expect("map");
+            m.copy().expect("copy").discard();
+            let copy = m.copy().expect("copy");
+            m.replace(&copy).expect("map");
             assert_eq!(code(), [1, 2, 3]);
         }
     }

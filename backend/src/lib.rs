@@ -49,3 +49,8 @@ pub use options::{
 pub use store::{Image, Images, Store};
 pub use translator::Translator;
 pub use vcpu::Vcpu;
+
+/// What of the host's processor translations make use of, for a report.
+pub fn host_features() -> String {
+    format!("{:?}", abi::HostFeatures::detect())
+}

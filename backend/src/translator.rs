@@ -12,7 +12,7 @@ use jib_ir::region::{Block, BlockId, Key, Region};
 use jib_ir::runtime::{Access, Fault};
 
 use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Subject, Thread, Tier, Unit, virtual_page};
-use crate::code_memory::{CodeMemory, CodeView};
+use crate::code_memory::{CodeCopy, CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
 use crate::options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats, Watcher};
@@ -46,7 +46,7 @@ pub struct Translator<G: Guest> {
     /// Keeps this value's own address known to the worker.
     me: Weak<Translator<G>>,
     /// The copy of the code memory that a fork under way gives to the child.
-    for_child: Mutex<Option<std::os::fd::OwnedFd>>,
+    for_child: Mutex<Option<CodeCopy>>,
     /// The process whose translations these are.
     pub(crate) owner: AtomicU32,
     /// Where translations are kept, if those made here can be.
@@ -465,7 +465,9 @@ impl<G: Guest> Translator<G> {
 
     /// Goes on in the parent.
     pub fn after_fork_parent(&self) {
-        *lock(&self.for_child) = None;
+        if let Some(copy) = lock(&self.for_child).take() {
+            copy.discard();
+        }
         self.gate.open();
     }
 
@@ -478,7 +480,7 @@ impl<G: Guest> Translator<G> {
         let copy = lock(&self.for_child).take();
         {
             let mut cache = lock(&self.cache);
-            let moved = copy.is_some_and(|fd| cache.memory().replace(fd).is_ok());
+            let moved = copy.is_some_and(|copy| cache.memory().replace(&copy).is_ok());
             // The forking thread is outside compiled code, so what was inside is gone.
             cache.keep_only(|t: &Thread| t.inside_since.load(Ordering::Relaxed) == OUTSIDE);
             if !moved {

@@ -5,6 +5,7 @@ use jib_ir::state::State;
 use jib_ir::ty::Size;
 
 use crate::helper_system as system;
+use crate::pauth::{self, Key};
 
 macro_rules! helpers {
     ($($(#[$doc:meta])* $id:ident = $f:path;)*) => {
@@ -34,6 +35,12 @@ helpers! {
     COPY_FORWARD_PROLOGUE = copy_forward_prologue;
     /// CPYM, CPYE, CPYFM, CPYFE.
     COPY_MAIN = copy_main;
+    /// Signs the pointer (or value) a with modifier b by key c.
+    SIGN = sign;
+    /// Authenticates the pointer a with modifier b by key c.
+    AUTHENTICATE = authenticate;
+    /// The pointer a, of data if b is 1, without its code.
+    STRIP = strip;
     /// MRS of a register that belongs to the board.
     SYSTEM_READ = system::system_read;
     /// MSR of a register, or a system instruction, that the board must hear of.
@@ -65,6 +72,21 @@ fn random(state: &mut State, rt: &mut dyn Runtime, _: [u64; 4]) -> Result<u64, E
     let v = rt.random();
     state.set_nzcv(if v.is_some() { 0 } else { 0x4000_0000 });
     Ok(v.unwrap_or(0))
+}
+
+fn sign(state: &mut State, _: &mut dyn Runtime, [ptr, modifier, key, _]: [u64; 4]) -> Result<u64, Exit> {
+    Ok(match Key::from_number(key) {
+        Key::Ga => pauth::generic(state, ptr, modifier),
+        key => pauth::sign(state, key, ptr, modifier),
+    })
+}
+
+fn authenticate(state: &mut State, _: &mut dyn Runtime, [ptr, modifier, key, _]: [u64; 4]) -> Result<u64, Exit> {
+    Ok(pauth::authenticate(state, Key::from_number(key), ptr, modifier))
+}
+
+fn strip(state: &mut State, _: &mut dyn Runtime, [ptr, data, ..]: [u64; 4]) -> Result<u64, Exit> {
+    Ok(pauth::strip(state, ptr, data == 1))
 }
 
 // Memory copy and set. Under "option A" a forward operation keeps the ends in Rd and Rs and counts Rn

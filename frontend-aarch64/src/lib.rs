@@ -13,12 +13,15 @@ mod helper_system;
 pub mod isa;
 pub mod lift;
 pub mod pattern;
+pub mod pauth;
 pub mod system;
 
 use jib_ir::guest::{Fetch, Guest, Limit};
 use jib_ir::region::{Key, Region};
 use jib_ir::runtime::{Fault, Helper};
 use jib_ir::state::State;
+
+use cpu::Profile;
 
 /// AArch64, user level.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,7 +35,7 @@ impl Guest for A64 {
     fn key(&self, state: &State) -> Key {
         // FPCR bits that change an FP result; the others read as zero.
         let mode = if state.fpcr() & cpu::FPCR_MODES != 0 { Key::FPCR_SET } else { 0 };
-        Key { pc: state.pc(), mode }
+        Key { pc: state.pc(), mode: mode | Profile::of(state).mode() }
     }
 
     fn helpers(&self) -> &'static [Helper] {

@@ -307,7 +307,7 @@ fn id_registers_read_as_cpu_says() {
         for op2 in 0..8 {
             let word = mrs(crm, op2);
             let mut m = Machine::new(0);
-            match cpu::id_register(crm as u8, op2 as u8) {
+            match cpu::Profile::Default.id_register(crm as u8, op2 as u8) {
                 Some(v) => {
                     assert_eq!(m.run(&[word]), Exit::Next);
                     assert_eq!(m.state.x(0), v);

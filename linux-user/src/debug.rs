@@ -31,7 +31,7 @@ use crate::run::Ended;
 use crate::runtime::Code;
 use crate::signal::SigInfo;
 use crate::signal::frame::FaultRecord;
-use crate::signal::host::see_deadly_signals;
+use crate::signal::host::{Seen, see_deadly_signals};
 use crate::thread::Thread;
 
 /// A thread that is debugged, traced, or both.
@@ -92,7 +92,7 @@ pub(crate) fn begin(gdb: Option<&Arc<Listener>>, trace: Option<&Arc<Sink>>, t: &
     let debug = Debug::new(session.as_ref(), trace, host::gettid(), &t.vcpu.state);
     t.debug = Some(Box::new(debug));
     if let (Some(listener), Some(session)) = (gdb, session) {
-        see_deadly_signals(&t.actions);
+        see_deadly_signals(&t.actions, Seen::All);
         serve(listener, &session, &t.process).map_err(|e| Error::Debugger(e.to_string()))?;
     }
     Ok(())

@@ -209,6 +209,14 @@ pub(crate) fn monotonic_ns() -> u64 {
     seconds as u64 * 1_000_000_000 + nanoseconds as u64
 }
 
+/// Random words of the kernel's; without entropy, or before there is some, they are zero.
+pub(crate) fn random_words<const N: usize>() -> [u64; N] {
+    let mut words = [0u64; N];
+    // So few bytes come at once.
+    _ = try_call(libc::SYS_getrandom, &[words.as_mut_ptr() as u64, 8 * N as u64, 0]);
+    words
+}
+
 /// A value of the host's auxiliary vector.
 pub(crate) fn auxval(key: u64) -> u64 {
     // SAFETY: getauxval has no preconditions.

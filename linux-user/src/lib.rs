@@ -8,12 +8,15 @@
 //! `signal/host.rs` (host signal handlers) and `thread.rs` (birth and end of threads) only.
 #![deny(unsafe_code)]
 
+mod core_file;
 mod debug;
+mod describe;
 mod disclose;
 mod elf;
 mod error;
 #[allow(unsafe_code, reason = "raw system calls")]
 mod host;
+mod journal;
 mod loader;
 #[allow(unsafe_code, reason = "guest memory access that may fault")]
 mod mem;
@@ -41,7 +44,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jib_backend::cache_dir::CacheDir;
+use jib_frontend_aarch64::cpu::Profile;
 
+pub use core_file::CoreFile;
+pub use describe::{GuestThread, guest_thread};
 pub use elf::ElfError;
 pub use error::Error;
 pub use process::AtExit;
@@ -67,10 +73,18 @@ pub struct Config {
     pub release: Option<OsString>,
     /// User and group ids to pretend to have (real, effective, saved, file system), where only one id exists.
     pub ids: Option<[u32; 8]>,
+    /// With them: supplementary groups to pretend to have, if not those that there are.
+    pub groups: Option<Vec<u32>>,
+    /// Where the core of a program goes that dies of a signal.
+    pub core: CoreFile,
+    /// Panic at the system call of this number, which must be one that does not exist: a test of what happens then.
+    pub panic_at: Option<u32>,
     /// Log every system call to standard error.
     pub strace: bool,
     /// Report what is not supported.
     pub verbose: bool,
+    /// The processor that the program sees.
+    pub cpu: Profile,
     /// The translator's settings.
     pub backend: jib_backend::Options,
     /// The folder where translations are kept for the next time. Images then have stable addresses.
@@ -106,11 +120,15 @@ impl Config {
             env: std::env::vars_os().map(pair).collect(),
             sysroot: None,
             ids: None,
+            groups: None,
+            core: CoreFile::Kernel,
+            panic_at: None,
             traced: false,
             filters_fd: None,
             release: None,
             strace: false,
             verbose: false,
+            cpu: Profile::default(),
             backend: jib_backend::Options::default(),
             cache: None,
             cache_fd: None,
@@ -168,6 +186,11 @@ pub fn has_borrowed_rights() -> bool {
     host::auxval(libc::AT_SECURE) != 0
         || id(libc::SYS_getuid) != id(libc::SYS_geteuid)
         || id(libc::SYS_getgid) != id(libc::SYS_getegid)
+}
+
+/// Ends the process at once, whatever its threads hold.
+pub fn exit_now(code: i32) -> ! {
+    host::exit_group(code)
 }
 
 /// Kills the calling process by `signal`, so that its parent sees what happened to the guest.

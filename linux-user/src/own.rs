@@ -29,6 +29,8 @@ pub(crate) struct OwnFds {
     pub program: Option<i32>,
     /// The folder where translations are kept.
     pub cache: Option<i32>,
+    /// The journal of what is mapped.
+    pub maps: Option<i32>,
     /// The log of system calls.
     pub log: Option<i32>,
     /// Somebody watches: then some numbers are set apart for a debugger's sockets and its way to memory, for a trace,
@@ -46,7 +48,7 @@ impl OwnFds {
     pub(crate) fn all(&self) -> impl Iterator<Item = i32> + '_ {
         let first = OWN_FD_MIN as i32;
         let watchers = self.watched.then_some(first..first + WATCHER).into_iter().flatten();
-        [self.exe, self.program, self.cache, self.log].into_iter().flatten().chain(watchers)
+        [self.exe, self.program, self.cache, self.maps, self.log].into_iter().flatten().chain(watchers)
     }
 }
 

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jib_backend::Translator;
 use jib_backend::cache_dir::CacheDir;
 use jib_frontend_aarch64::A64;
 
+use crate::core_file::CoreFile;
 use crate::host;
 use crate::own::OwnFds;
 use crate::ptrace::{Ledger, Tracees};
@@ -41,6 +43,12 @@ pub(crate) struct Process {
     pub own: OwnFds,
     /// Where translations are kept; its descriptor is one of `own`.
     pub cache: Option<Arc<CacheDir>>,
+    /// Where cores go.
+    pub core: CoreFile,
+    /// See [`Config::panic_at`](crate::Config::panic_at).
+    pub panic_at: Option<u32>,
+    /// A thread writes the process's core: all others wait for its end.
+    pub dying: AtomicBool,
     /// Report what is not supported.
     pub verbose: bool,
     /// The process that `run` was called in; forked children have another id.
@@ -77,6 +85,10 @@ pub(crate) struct Shared {
     pub limits: [Option<[u64; 2]>; 16],
     /// io_uring rings.
     pub rings: Rings,
+    /// The kernel's number of this process, whatever others live in its memory.
+    pub own: i32,
+    /// Threads of this process, with the addresses of their states; some may have ended.
+    pub threads: Vec<(i32, u64)>,
     /// System call numbers that were reported as unsupported.
     reported: BTreeSet<u32>,
 }

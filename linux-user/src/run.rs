@@ -1,5 +1,7 @@
 //! The run loop of one guest thread: runs code, and sees to whatever stopped it.
 
+use std::sync::atomic::Ordering;
+
 use jib_ir::runtime::{Exit, Wait};
 
 use crate::ExitStatus;
@@ -29,6 +31,9 @@ impl Thread {
         loop {
             if let Some(end) = self.step() {
                 return end;
+            }
+            if self.process.dying.load(Ordering::Relaxed) {
+                self.await_death();
             }
             if (self.context.is_due() || self.restart)
                 && let Some(end) = self.deliver_signals()

@@ -222,6 +222,19 @@ impl AddressSpace {
         Ok(Changed { value, stale })
     }
 
+    /// `remap_file_pages`: other pages of the file that is mapped there already.
+    pub(crate) fn remap_file_pages(&self, args: &[u64; 6]) -> Change<()> {
+        let (start, len) = (args[0] & !(PAGE - 1), args[1] & !(PAGE - 1));
+        let range = range_of(start, len, libc::EINVAL)?;
+        let inner = self.lock();
+        if range.is_empty() || !inner.vmas.covers(range.clone()) {
+            return Err(Errno(libc::EINVAL));
+        }
+        try_call(libc::SYS_remap_file_pages, &args[..5])?;
+        let stale = inner.vmas.any_exec(range.clone()).then_some(range);
+        Ok(Changed { value: (), stale })
+    }
+
     /// `madvise`: on guest mappings only. Tells whether code went away.
     pub(crate) fn madvise(&self, addr: u64, len: u64, advice: i32) -> Change<()> {
         let range = range_of(addr, len, libc::EINVAL)?;
@@ -233,6 +246,12 @@ impl AddressSpace {
         let drops = matches!(advice, libc::MADV_DONTNEED | libc::MADV_REMOVE | libc::MADV_FREE);
         let stale = (drops && inner.vmas.any_exec(range.clone())).then_some(range);
         Ok(Changed { value: (), stale })
+    }
+
+    /// Has the guest mapped all pages of these bytes?
+    pub(crate) fn has_all(&self, addr: u64, len: u64) -> bool {
+        let start = addr & !(PAGE - 1);
+        addr.checked_add(len).is_some_and(|end| self.lock().vmas.covers(start..page_up(end)))
     }
 
     /// `brk`: the new break, or the old one when it cannot be moved.
@@ -309,8 +328,12 @@ impl Inner {
 
     fn unmap(&mut self, range: Range<u64>) -> Change<()> {
         let parts: Vec<_> = self.vmas.overlapping(range.clone()).map(|(r, _)| r).collect();
-        for part in &parts {
-            raw_munmap(part)?;
+        for (i, part) in parts.iter().enumerate() {
+            if let Err(e) = raw_munmap(part) {
+                // Too many mappings, to cut one in two. What is gone must not be taken for the guest's.
+                parts[..i].iter().for_each(|gone| self.vmas.remove(gone.clone()));
+                return Err(e);
+            }
         }
         let stale = self.vmas.any_exec(range.clone()).then(|| range.clone());
         self.vmas.remove(range);

@@ -3,12 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use jib_frontend_aarch64::cpu;
+use jib_frontend_aarch64::cpu::Profile;
 
 use crate::disclose::Places;
 use crate::elf::PAGE;
 use crate::error::Error;
-use crate::host::{self, try_call};
+use crate::host;
 use crate::loader::Loaded;
 use crate::mem;
 use crate::space::{AddressSpace, Mmap};
@@ -45,6 +45,8 @@ pub(crate) struct Contents<'a> {
     pub ids: Option<Ids>,
     /// Address of the vDSO.
     pub vdso: u64,
+    /// What the processor can.
+    pub cpu: Profile,
     /// Where the program is.
     pub loaded: Loaded,
 }
@@ -62,10 +64,8 @@ pub(crate) fn build(space: &AddressSpace, size: u64, c: &Contents<'_>) -> Result
     let argv = w.strings(c.argv)?;
     let (args, env_range) = (w.sp..args_end, args_end..env_end);
     let platform = w.string(OsStr::new("aarch64"))?;
-    let mut random = [0u8; 16];
-    // Short reads cannot happen for so few bytes; without entropy the bytes stay zero.
-    _ = try_call(libc::SYS_getrandom, &[random.as_mut_ptr() as u64, 16, 0]);
-    let random = w.push(&random)?;
+    let random: [u64; 2] = host::random_words();
+    let random = w.push(&random.map(u64::to_le_bytes).concat())?;
     let auxv = auxv(c, execfn, platform, random);
     let mut words = vec![argv.len() as u64];
     words.extend(argv.iter().chain(&[0]).chain(&env).chain(&[0]));
@@ -115,8 +115,8 @@ fn auxv(c: &Contents<'_>, execfn: u64, platform: u64, random: u64) -> [[u64; 2];
         [libc::AT_EGID, egid],
         [libc::AT_SECURE, host::auxval(libc::AT_SECURE)],
         [libc::AT_CLKTCK, 100],
-        [libc::AT_HWCAP, cpu::hwcap()],
-        [libc::AT_HWCAP2, cpu::hwcap2()],
+        [libc::AT_HWCAP, c.cpu.hwcap()],
+        [libc::AT_HWCAP2, c.cpu.hwcap2()],
         [libc::AT_RANDOM, random],
         [libc::AT_PLATFORM, platform],
         [libc::AT_EXECFN, execfn],

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jib_backend::cache_dir::CacheDir;
 use jib_backend::{Store, Translator};
-use jib_frontend_aarch64::A64;
+use jib_frontend_aarch64::{A64, pauth};
 use jib_ir::state::State;
 
 use crate::debug;
@@ -16,6 +16,7 @@ use crate::disclose::disclose;
 use crate::elf::{self, PAGE};
 use crate::error::Error;
 use crate::host;
+use crate::journal::Journal;
 use crate::loader::{self, Program};
 use crate::own::{self, OwnFds};
 use crate::place::Places;
@@ -57,6 +58,7 @@ pub(crate) fn run(config: Config) -> Result<ExitStatus, Error> {
     let mut thread = first_thread(config, target, mask)?;
     debug::begin(gdb.as_ref(), trace.as_ref(), &mut thread)?;
     thread.context.enter();
+    thread.register();
     thread.context.set_mask(mask);
     if traced {
         thread.traced_exec();
@@ -84,7 +86,7 @@ fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread,
     options.store = cache
         .as_ref()
         .filter(|_| !watched)
-        .map(|dir| Arc::new(Store::new(dir.clone(), Box::new(Code(space.clone())), b"")));
+        .map(|dir| Arc::new(Store::new(dir.clone(), Box::new(Code(space.clone())), config.cpu.name().as_bytes())));
     let translator = Translator::new(A64, Box::new(Code(space.clone())), options);
     let translator = translator.map_err(|e| Error::Translator(e.to_string()))?;
     let loaded = target.program.load(target.interpreter.as_ref(), &space)?;
@@ -97,17 +99,21 @@ fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread,
         program: target.path.as_os_str(),
         ids,
         vdso: vdso.base,
+        cpu: config.cpu,
         loaded,
     };
     let stack = stack::build(&space, stack_size, &contents)?;
     let mut state = State::default();
     state.set_x(31, stack.sp);
     state.set_pc(loaded.start);
+    config.cpu.apply(&mut state);
+    pauth::begin(&mut state, &host::random_words());
     name_process(&target.path);
     let own = OwnFds {
         exe: own::exe(),
         program: own::adopt(target.program.into_file()),
         cache: cache.as_ref().map(|dir| dir.as_fd().as_raw_fd()),
+        maps: publish(&space),
         // A copy of standard error that the guest does not close by accident.
         log: if config.strace { own::keep(2).ok().or(Some(2)) } else { None },
         watched: config.gdb.is_some()
@@ -127,22 +133,34 @@ fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread,
         own,
         cache,
         verbose: config.verbose,
+        core: config.core,
+        panic_at: config.panic_at,
         pid: host::getpid(),
         at_exit: config.at_exit,
         filters: Default::default(),
         tracees: Default::default(),
         ledger: Default::default(),
+        dying: Default::default(),
         shared: Default::default(),
     };
     let actions = Arc::new(Actions::inherited());
     let mut thread = Thread::new(Arc::new(process), actions, &state, mask, Role::Main);
     thread.ids = ids;
+    thread.groups = config.groups.map(Into::into);
+    thread.begin_cores();
     if let Some(fd) = config.filters_fd {
         let filter = host::file_of(fd).ok().and_then(seccomp::taken_over);
         // Without them the program would be freer than it may be.
         thread.seccomp = Mode::Filtered(filter.ok_or(Error::Filters)?);
     }
     Ok(thread)
+}
+
+/// Lets others know what is mapped; gives the descriptor that is needed for it.
+fn publish(space: &AddressSpace) -> Option<i32> {
+    let mut inner = space.lock();
+    inner.vmas.publish(Journal::new()?);
+    inner.vmas.descriptor()
 }
 
 /// The folder where translations are kept, out of the guest's way, and the places of images that its salt makes.

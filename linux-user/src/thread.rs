@@ -25,11 +25,11 @@ use crate::process::Process;
 use crate::run::Ended;
 use crate::runtime::UserRuntime;
 use crate::seccomp::Mode;
-use crate::signal::AltStack;
 use crate::signal::action::Actions;
 use crate::signal::host::{Context, HandlerStack, block_all, die_of};
+use crate::signal::{AltStack, SigInfo};
 use crate::syscall::ExecCall;
-use crate::syscall::ids::Ids;
+use crate::syscall::ids::{Groups, Ids};
 
 /// Host stack of a guest thread: room for compiling the largest region.
 const HOST_STACK: usize = 8 << 20;
@@ -73,6 +73,10 @@ pub(crate) struct Thread {
     pub filters_seen: u64,
     /// Who the thread pretends to be.
     pub ids: Option<Ids>,
+    /// The supplementary groups that it pretends to have.
+    pub groups: Groups,
+    /// The signal that it dies of.
+    pub death: Option<SigInfo>,
     /// `PR_SET_TAGGED_ADDR_CTRL`
     pub tagged_addresses: u64,
     /// Memory of an `execve`, kept here so that a `vfork` parent frees it.
@@ -143,6 +147,8 @@ impl Thread {
             seccomp: Mode::Free,
             filters_seen: 0,
             ids: None,
+            groups: None,
+            death: None,
             tagged_addresses: 0,
             exec: None,
             header_read: None,
@@ -179,7 +185,7 @@ impl Thread {
     /// A child's thread, made from this one's state.
     fn child(&self, c: &Clone, actions: Arc<Actions>, role: Role) -> Thread {
         let mut t = Thread::new(self.process.clone(), actions, &self.vcpu.state, self.context.mask(), role);
-        t.ids = self.ids;
+        (t.ids, t.groups) = (self.ids, self.groups.clone());
         (t.seccomp, t.filters_seen) = (self.seccomp.clone(), self.filters_seen);
         t.context.door().inherit(self.context.door());
         let s = &mut t.vcpu.state;
@@ -242,6 +248,9 @@ impl Thread {
     fn become_child(&mut self, c: &Clone, simple: bool) {
         self.role = Role::Child;
         self.debug_forked();
+        self.process.space.lock().vmas.forked();
+        self.process.lock().threads.clear();
+        self.register();
         self.process.tracees.forget();
         // Those of the threads that are not here do not count.
         self.actions = Arc::new((*self.actions).clone());
@@ -322,6 +331,11 @@ impl Thread {
         }
     }
 
+    /// What the guest has set by `set_tid_address`; `kernel` is what the kernel knows.
+    pub(crate) fn tid_address(&self, kernel: u64) -> u64 {
+        if self.role == Role::Worker { self.clear_tid } else { kernel }
+    }
+
     /// Ends what `end` says; returns only for the end of the process in its main thread, and for
     /// the end of a worker.
     pub(crate) fn finish(&mut self, end: Ended) -> ExitStatus {
@@ -338,6 +352,9 @@ impl Thread {
             at_exit(&self.process.translator);
         }
         self.debug_end(end);
+        if let Ended::Process(ExitStatus::Signaled(signal)) = end {
+            self.leave_core(signal);
+        }
         match (end, self.role) {
             (Ended::Process(status), Role::Main) => status,
             (Ended::Process(status), _) => match status {
@@ -382,6 +399,7 @@ fn worker_main(mut t: Thread, c: &Clone, debug: Option<&Inherited>, born: &Sende
     call(libc::SYS_set_robust_list, &[0, 24]);
     t.context.enter();
     t.context.set_mask(t.context.mask());
+    t.register();
     t.debug = debug.map(|d| d.begin(&t.vcpu.state));
     // The parent waits in `recv`; if it has died, so shall we.
     _ = born.send(tid);

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::journal::{self, Journal};
+
 /// One mapping without its start, which is its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Vma {
@@ -38,6 +40,8 @@ pub(crate) enum Kind {
 #[derive(Default, Debug)]
 pub(crate) struct VmaList {
     map: BTreeMap<u64, Vma>,
+    /// Where changes are written down for others.
+    journal: Option<Journal>,
 }
 
 impl VmaList {
@@ -58,7 +62,6 @@ impl VmaList {
     }
 
     /// All mappings in ascending order.
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Range<u64>, Vma)> + '_ {
         self.map.iter().map(|(&s, &v)| (s..v.end, v))
     }
@@ -106,7 +109,8 @@ impl VmaList {
         if range.is_empty() {
             return;
         }
-        self.remove(range.clone());
+        self.note(journal::entry(range.start, range.end, Some((prot, kind))));
+        self.take_out(range.clone());
         let (mut start, mut end) = (range.start, range.end);
         let same = |v: &Vma| v.prot == prot && v.kind == kind;
         if let Some((s, v)) = start.checked_sub(1).and_then(|a| self.find(a))
@@ -129,6 +133,11 @@ impl VmaList {
         if range.is_empty() {
             return;
         }
+        self.note(journal::entry(range.start, range.end, None));
+        self.take_out(range);
+    }
+
+    fn take_out(&mut self, range: Range<u64>) {
         self.split(range.start);
         self.split(range.end);
         let starts: Vec<u64> = self.map.range(range).map(|(&s, _)| s).collect();
@@ -156,6 +165,38 @@ impl VmaList {
                 Some((identity, start..end))
             }
             _ => None,
+        }
+    }
+
+    /// Has changes written down in `journal` from now on.
+    pub(crate) fn publish(&mut self, mut journal: Journal) {
+        if journal.rewrite(&self.entries()) {
+            self.journal = Some(journal);
+        }
+    }
+
+    /// The journal's descriptor.
+    pub(crate) fn descriptor(&self) -> Option<i32> {
+        self.journal.as_ref().map(Journal::descriptor)
+    }
+
+    /// In a forked process: what it changes is not its parent's.
+    pub(crate) fn forked(&mut self) {
+        let entries = self.entries();
+        self.journal = self.journal.take().and_then(|journal| journal.renewed(&entries));
+    }
+
+    fn entries(&self) -> Vec<[u64; 3]> {
+        self.iter().map(|(r, v)| journal::entry(r.start, r.end, Some((v.prot, v.kind)))).collect()
+    }
+
+    fn note(&mut self, entry: [u64; 3]) {
+        let Some(mut journal) = self.journal.take() else { return };
+        // Written before the list changes: what is dropped here comes with the next entry.
+        let alive = journal.has_room() || journal.rewrite(&self.entries());
+        if alive {
+            journal.add(entry);
+            self.journal = Some(journal);
         }
     }
 

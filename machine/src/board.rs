@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jib_frontend_aarch64::cpu::Profile;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::bus::{Bus, BusBuilder, Shared, lock};
@@ -82,6 +83,8 @@ pub struct Config {
     pub ram: u64,
     /// Which interrupt controller.
     pub gic: Version,
+    /// What the CPUs can.
+    pub cpu: Profile,
     /// Where the serial console's output goes.
     pub console: Box<dyn Output>,
     /// A virtio console besides: output, columns and rows.
@@ -111,6 +114,7 @@ impl Config {
             cpus: 1,
             ram: 1 << 30,
             gic: Version::V3,
+            cpu: Profile::default(),
             console,
             virtio_console: None,
             disks: Vec::new(),
@@ -180,6 +184,8 @@ pub struct Board {
     pub console_input: Arc<InputQueue>,
     /// Bytes for the virtio console; call [`Board::console_input_arrived`] after pushing.
     pub virtio_input: Arc<InputQueue>,
+    /// What the CPUs can.
+    pub cpu: Profile,
     /// HLT 0xF000 is semihosting.
     pub semihosting: bool,
     /// Where each CPU finds its stolen time, if the host knows it.
@@ -424,6 +430,7 @@ impl Parts {
             affinities: self.affinities,
             console_input: self.console_input,
             virtio_input: self.virtio_input,
+            cpu: self.config.cpu,
             semihosting: self.config.semihosting,
             stolen_time,
             hardware,

@@ -280,6 +280,7 @@ impl Machine {
             shootdown: self.shootdown.clone(),
             upper,
             translator: self.translator.clone(),
+            cpu: board.cpu,
             semihosting: board.semihosting.then(|| {
                 let board = board.clone();
                 Box::new(move |bytes: &[u8]| board.write_to_console(bytes)) as Console

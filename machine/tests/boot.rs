@@ -5,6 +5,7 @@ mod common;
 use std::time::Duration;
 
 use jib_backend::EngineKind;
+use jib_frontend_aarch64::cpu::Profile;
 use jib_machine::devices::gic::Version;
 use jib_machine::launch::End;
 use jib_machine::launch::options::Options;
@@ -31,6 +32,27 @@ fn one_cpu_to_a_shell_and_power_off() {
     let Done { report, output, .. } = boot(Options::default(), &[("", &format!("{SCRIPT}\npoweroff\n"))]);
     check(&output, 1);
     assert_eq!(report.end, End::PowerOff, "{output}");
+}
+
+/// The kernel finds what the processor has, and uses it: with `max` it signs its own return addresses.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn smaller_and_larger_processors() {
+    for cpu in [Profile::V80, Profile::Max] {
+        let command = ["sh".into(), "-c".into(), format!("{SCRIPT}; grep -m1 Features /proc/cpuinfo").into()];
+        let Done { report, output, .. } = boot(Options { cpu, command: command.into(), ..Options::default() }, &[]);
+        check(&output, 1);
+        let line = output.lines().find_map(|l| l.strip_prefix("Features\t: ")).expect("features");
+        let seen: Vec<&str> = line.split(' ').filter(|f| *f != "evtstrm").collect();
+        let mut wanted = cpu.names();
+        // What the kernel makes of it: it shows no capability that it was built without.
+        wanted.retain(|name| seen.contains(name) || !["cssc", "mops", "hbc"].contains(name));
+        let (mut seen, mut wanted) = (seen.clone(), wanted);
+        seen.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(seen, wanted, "{}", cpu.name());
+        assert_eq!(report.end, End::Status(0), "{output}");
+    }
 }
 
 #[test]

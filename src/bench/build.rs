@@ -27,11 +27,11 @@ pub(crate) fn build(p: &Program, native: bool) -> Result<Runnable> {
         (Some(flags), Some(gcc)) => Some(with_size(compile(p, &gcc, flags)?)),
         _ => None,
     };
-    Ok(Runnable { guest, native })
+    Ok(Runnable { guest, native, sysroot: None, folder: None })
 }
 
 /// Where compiled programs are kept: `jib/bench` under `$XDG_CACHE_HOME` or `~/.cache`.
-fn folder() -> Result<PathBuf> {
+pub(super) fn folder() -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
     let folder = base.context("neither HOME nor XDG_CACHE_HOME says where programs may be kept")?.join("jib/bench");

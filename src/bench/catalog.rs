@@ -23,6 +23,9 @@ pub(crate) enum Class {
     /// Next to nothing: the time is that of starting.
     #[serde(rename = "start-up")]
     Startup,
+    /// Real programs, which are fetched: measured only if asked for.
+    #[serde(rename = "real")]
+    Real,
     /// What the user named.
     #[serde(rename = "command")]
     Command,
@@ -30,8 +33,16 @@ pub(crate) enum Class {
 
 impl Class {
     /// All, in the order of tables.
-    pub(crate) const ALL: [Class; 7] =
-        [Class::Integer, Class::Calls, Class::Memory, Class::Float, Class::Vector, Class::Startup, Class::Command];
+    pub(crate) const ALL: [Class; 8] = [
+        Class::Integer,
+        Class::Calls,
+        Class::Memory,
+        Class::Float,
+        Class::Vector,
+        Class::Startup,
+        Class::Real,
+        Class::Command,
+    ];
 
     /// As tables say it.
     pub(crate) const fn name(self) -> &'static str {
@@ -42,6 +53,7 @@ impl Class {
             Class::Float => "FP",
             Class::Vector => "NEON/crypto",
             Class::Startup => "start-up",
+            Class::Real => "real",
             Class::Command => "command",
         }
     }

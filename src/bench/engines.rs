@@ -103,6 +103,15 @@ impl Tools {
 
     /// The command that runs `program` by `engine`, with more options of `jib run`. The native one is `native`.
     pub(crate) fn command(&self, engine: Engine, subject: &Runnable, more: &[OsString]) -> Option<Command> {
+        let mut command = self.start(engine, subject, more)?;
+        if let Some(folder) = &subject.folder {
+            command.current_dir(folder);
+        }
+        Some(command)
+    }
+
+    fn start(&self, engine: Engine, subject: &Runnable, more: &[OsString]) -> Option<Command> {
+        let sysroot = subject.sysroot.as_deref().or(self.sysroot.as_deref());
         let mut command = match engine {
             Engine::Native => {
                 let (program, args) = subject.native.as_ref()?.split_first()?;
@@ -113,7 +122,7 @@ impl Tools {
             Engine::Qemu => {
                 let mut command = Command::new(self.qemu.as_ref()?);
                 let cross = Path::new(CROSS_SYSROOT);
-                if let Some(root) = self.sysroot.as_deref().or(cross.is_dir().then_some(cross)) {
+                if let Some(root) = sysroot.or(cross.is_dir().then_some(cross)) {
                     command.arg("-L").arg(root);
                 }
                 command
@@ -122,7 +131,7 @@ impl Tools {
                 let mut command = Command::new(&self.jib);
                 let kept = if jib == Engine::Warm { self.kept.as_os_str() } else { "off".as_ref() };
                 command.args(["run", "--cache"]).arg(kept).args(jib.options()?).args(more);
-                if let Some(root) = &self.sysroot {
+                if let Some(root) = sysroot {
                     command.arg("-L").arg(root);
                 }
                 command.arg("--");
@@ -138,6 +147,10 @@ impl Tools {
 pub(crate) struct Runnable {
     pub(crate) guest: Vec<OsString>,
     pub(crate) native: Option<Vec<OsString>>,
+    /// Where the guest's absolute paths are looked up first, if not as the user says.
+    pub(crate) sysroot: Option<PathBuf>,
+    /// The folder to run it in, if not the current one.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// The path of `program`, along `PATH`.
@@ -153,7 +166,7 @@ mod tests {
     #[test]
     fn commands_of_engines() {
         let tools = Tools { jib: "/j".into(), qemu: None, sysroot: Some("/r".into()), kept: "/nowhere/k".into() };
-        let subject = Runnable { guest: vec!["p".into(), "-x".into()], native: None };
+        let subject = Runnable { guest: vec!["p".into(), "-x".into()], native: None, sysroot: None, folder: None };
         let line = |e| tools.command(e, &subject, &[]).map(|c| format!("{c:?}").replace('"', ""));
         assert_eq!(line(Engine::Jib).as_deref(), Some("/j run --cache off -L /r -- p -x"));
         assert_eq!(line(Engine::Interpreter).as_deref(), Some("/j run --cache off --engine interp -L /r -- p -x"));

@@ -1,6 +1,6 @@
 //! `jib bench`: programs on every engine there is, measured in turns, as a table, JSON and a report to look at.
 //!
-//! [`catalog`] is what is measured, [`build`] compiles it, [`engines`] are the ways to run it, [`measure`] runs one;
+//! [`catalog`] is what is measured, [`build`] compiles it, [`real`] fetches real programs, [`engines`] are the ways to run it, [`measure`] runs one;
 //! [`figures`] is what comes out, [`table`] shows it on a terminal, [`html`] with [`chart`] in a browser.
 
 mod build;
@@ -10,6 +10,7 @@ pub(crate) mod engines;
 mod figures;
 mod html;
 mod measure;
+mod real;
 mod table;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ use catalog::{Class, PROGRAMS, Program};
 use engines::{Engine, Runnable, Tools};
 use figures::{Report, Row};
 use measure::{Cost, Outcome};
+use real::Real;
 
 /// What takes longer than this many seconds is run once: a second time would not tell more.
 const LONG_S: f64 = 5.0;
@@ -125,16 +127,19 @@ fn subjects(args: &BenchArgs, native: bool) -> Result<Vec<Subject>> {
             Ok(vec![command(program, rest, args.native.as_deref())?])
         }
         None => {
-            let wanted = |p: &&Program| {
-                let has = |f: &String| p.name.contains(f.as_str()) || p.class.name().contains(f.as_str());
-                args.filters.is_empty() || args.filters.iter().any(has)
+            let named = |name: &str, class: Class| {
+                args.filters.iter().any(|f| name.contains(f.as_str()) || class.name().contains(f.as_str()))
             };
+            let wanted = |p: &&Program| args.filters.is_empty() || named(p.name, p.class);
             let chosen: Vec<&Program> = PROGRAMS.iter().filter(wanted).collect();
-            if chosen.is_empty() {
-                let names: Vec<&str> = PROGRAMS.iter().map(|p| p.name).collect();
+            let reals: Vec<&Real> = real::PROGRAMS.iter().filter(|p| named(p.name, Class::Real)).collect();
+            if chosen.is_empty() && reals.is_empty() {
+                let names: Vec<&str> =
+                    PROGRAMS.iter().map(|p| p.name).chain(real::PROGRAMS.iter().map(|p| p.name)).collect();
                 bail!("no program is called so; there are: {}", names.join(", "));
             }
-            chosen.into_iter().map(|p| own(p, native)).collect()
+            let own = chosen.into_iter().map(|p| own(p, native));
+            own.chain(reals.into_iter().map(|p| foreign(p, native))).collect()
         }
     }
 }
@@ -142,6 +147,11 @@ fn subjects(args: &BenchArgs, native: bool) -> Result<Vec<Subject>> {
 fn own(p: &Program, native: bool) -> Result<Subject> {
     let runnable = build::build(p, native)?;
     Ok(Subject { name: p.name.to_string(), class: p.class, arguments: p.size.to_string(), runnable })
+}
+
+fn foreign(p: &Real, native: bool) -> Result<Subject> {
+    let runnable = real::prepare(p, native)?;
+    Ok(Subject { name: p.name.to_string(), class: Class::Real, arguments: p.args.join(" "), runnable })
 }
 
 fn command(program: &OsString, rest: &[OsString], native: Option<&str>) -> Result<Subject> {
@@ -168,6 +178,8 @@ fn command(program: &OsString, rest: &[OsString], native: Option<&str>) -> Resul
         runnable: Runnable {
             guest: std::iter::once(guest.into()).chain(rest.iter().cloned()).collect(),
             native: native.transpose()?,
+            sysroot: None,
+            folder: None,
         },
     })
 }

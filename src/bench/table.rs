@@ -28,7 +28,7 @@ pub(crate) fn say_missing(tools: &Tools, subjects: &[Subject]) {
     if tools.qemu().is_none() {
         report::tell("without qemu-aarch64: sudo apt-get install -y qemu-user");
     }
-    let own = subjects.iter().any(|s| s.class != Class::Command);
+    let own = subjects.iter().any(|s| !matches!(s.class, Class::Command | Class::Real));
     if own && engines::find("gcc").or_else(|| engines::find("cc")).is_none() {
         report::tell(format_args!("without native programs: sudo apt-get install -y gcc (beside {})", build::CROSS.1));
     }

@@ -28,6 +28,7 @@ Examples:
   jib run --strace ./app               log system calls
   jib run --engine interp ./app        interpreter only
   jib run --gdb ./app                  wait for `gdb-multiarch -ex 'target remote :1234'`
+  jib run --cpu v8.0 ./app             as on an older processor (`jib cpu` lists them)
   jib run --stats ./app                what the translator did, at the end
   jib run --profile app.svg ./app      where the time goes, as a flame graph
   jib bench --html report.html         jib, its tiers, qemu and native compared (`jib bench --help`)
@@ -74,10 +75,17 @@ Examples:
 The folder is used only if it is yours and nobody else can write to it, and never by programs with more rights
 than their caller. With it, libraries have the same addresses in all your processes, as on no other machine.";
 
+const CPU_HELP: &str = "\
+Choose one by --cpu of `jib run`, `jib shell` and `jib boot`, or by the variable JIB_CPU. The hardware capabilities
+(AT_HWCAP), the ID registers, /proc/cpuinfo and the instructions that exist always agree with it: an instruction of a
+feature that is not listed is SIGILL. Under the name qemu-aarch64, -cpu and QEMU_CPU choose by qemu's names.
+SVE, SME, MTE, BTI and BF16 are in none of them. Pointer authentication (paca, pacg) costs time at each call.";
+
 const BENCH_EXAMPLES: &str = "\
 Examples:
   jib bench                                       jib's own programs on every engine; some minutes
   jib bench integer FP --runs 3                   some of them
+  jib bench real                                  python, node, cc1, git, ...: fetched from Debian, npm and PyPI
   jib bench --html report.html --json all.json    with charts, and for other programs
   jib bench --native /usr/bin/xz -- ./xz -9k f    an AArch64 program and its native counterpart
 
@@ -112,6 +120,9 @@ pub(crate) enum Command {
     /// Look at the folder where translations are kept, or make it smaller
     #[command(after_help = CACHE_EXAMPLES)]
     Cache(CacheCommand),
+    /// List the processors that guests can be given (`--cpu`), and what each can do
+    #[command(after_help = CPU_HELP)]
+    Cpu,
     /// Start an ARM64 Linux kernel, or another system, on a virtual board
     #[command(after_help = boot::EXAMPLES)]
     Boot(BootArgs),
@@ -340,8 +351,21 @@ fn started_by_kernel(args: Vec<OsString>, start: &BinfmtStart, as_qemu: bool) ->
 
 /// `jib PROG` means `jib run PROG`.
 fn with_verb(mut args: Vec<OsString>) -> Vec<OsString> {
-    const OWN: [&str; 12] =
-        ["run", "shell", "binfmt", "doctor", "cache", "boot", "bench", "translate", "-h", "--help", "-V", "--version"];
+    const OWN: [&str; 13] = [
+        "run",
+        "shell",
+        "binfmt",
+        "doctor",
+        "cache",
+        "cpu",
+        "boot",
+        "bench",
+        "translate",
+        "-h",
+        "--help",
+        "-V",
+        "--version",
+    ];
     if args.get(1).is_some_and(|first| !OWN.iter().any(|own| first == OsStr::new(own))) {
         args.insert(1, "run".into());
     }
@@ -385,13 +409,28 @@ mod tests {
 
     #[test]
     fn engine_arguments_survive_a_round_trip() {
-        let r = run(&["jib", "run", "--engine", "interp", "--threshold", "3", "--code-cache", "8", "--sync", "x"]);
+        let r = run(&[
+            "jib",
+            "run",
+            "--engine",
+            "interp",
+            "--threshold",
+            "3",
+            "--code-cache",
+            "8",
+            "--cpu",
+            "max",
+            "--sync",
+            "x",
+        ]);
         let mut again: Vec<OsString> = vec!["jib".into(), "run".into()];
         again.extend(r.engine.to_args());
         again.push("x".into());
         let Ok(Command::Run(again)) = parse(again.into_iter()) else { panic!("no run") };
         let (a, b) = (again.engine.options(), r.engine.options());
         assert_eq!(format!("{a:?}"), format!("{b:?}"));
+        assert_eq!(again.engine.cpu.map(|cpu| cpu.name()), Some("max"));
+        assert!(parse(["jib", "run", "--cpu", "z80", "x"].into_iter().map(OsString::from)).is_err());
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
 use jib_debug::address::Address;
+use jib_frontend_aarch64::cpu::Profile;
 
 use super::Stage;
-use super::values::{assignment, bind, not_empty};
+use super::values::{assignment, bind, cpu, not_empty};
 use crate::profile::perf;
 
 /// Where a debugger is waited for.
@@ -29,6 +30,9 @@ pub(crate) struct EngineArgs {
     /// Which executors to use
     #[arg(long, value_enum, default_value = "jit")]
     pub(crate) engine: Engine,
+    /// The processor that the guest sees: default, v8.0, v8.2 or max (`jib cpu` lists them) [default: $JIB_CPU]
+    #[arg(long, value_name = "NAME", value_parser = cpu)]
+    pub(crate) cpu: Option<Profile>,
     /// Interpreted runs of a block before the quick tier translates it (4294967295: never)
     #[arg(long, value_name = "N")]
     pub(crate) quick: Option<u32>,
@@ -67,9 +71,23 @@ impl EngineArgs {
         o
     }
 
+    /// The processor: as said, else as the environment says.
+    pub(crate) fn profile(&self) -> Result<Profile, String> {
+        let variable = std::env::var_os("JIB_CPU").filter(|name| !name.is_empty());
+        match (self.cpu, variable) {
+            (Some(profile), _) => Ok(profile),
+            (None, Some(name)) => cpu(&name.to_string_lossy()).map_err(|e| format!("JIB_CPU: {e}")),
+            (None, None) => Ok(Profile::default()),
+        }
+    }
+
     /// The arguments that mean the same.
     pub(crate) fn to_args(&self) -> Vec<OsString> {
+        // The variable may be another's, or gone, by the time that these are read.
+        let profile = self.profile().unwrap_or_default();
         let mut args = vec![
+            "--cpu".into(),
+            profile.name().into(),
             "--engine".into(),
             match self.engine {
                 Engine::Interp => "interp".into(),
@@ -145,6 +163,13 @@ pub(crate) struct RunArgs {
     /// Pretend to have these ids: user and group, each real, effective, saved, file system
     #[arg(long, value_name = "ID,...", hide = true, value_delimiter = ',', num_args = 1)]
     pub(crate) ids: Vec<u32>,
+    /// Where the core of a program goes that dies of a signal, `%p` being its number; or off [default: where the
+    /// kernel's would go, by `ulimit -c` and /proc/sys/kernel/core_pattern]
+    #[arg(long, value_name = "FILE|off", value_parser = OsStringValueParser::new().try_map(not_empty))]
+    pub(crate) core: Option<OsString>,
+    /// Panic at the system call of this number, as a test of reports
+    #[arg(long, value_name = "NR", hide = true)]
+    pub(crate) panic_at: Option<u32>,
     /// Size of the main thread's stack in KiB
     #[arg(short = 's', long, value_name = "KIB", value_parser = clap::value_parser!(u64).range(64..=1 << 30))]
     pub(crate) stack: Option<u64>,

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use jib_frontend_aarch64::cpu::Profile;
+
 /// `VAR=VALUE`.
 pub(super) fn assignment(text: &str) -> Result<(OsString, OsString), String> {
     match text.split_once('=') {
@@ -14,7 +16,13 @@ pub(super) fn assignment(text: &str) -> Result<(OsString, OsString), String> {
 
 /// A name that is not empty.
 pub(super) fn not_empty(text: OsString) -> Result<OsString, &'static str> {
-    if text.is_empty() { Err("needs a folder, or off") } else { Ok(text) }
+    if text.is_empty() { Err("needs a place, or off") } else { Ok(text) }
+}
+
+/// The name of a processor.
+pub(super) fn cpu(name: &str) -> Result<Profile, String> {
+    let names = || Profile::ALL.map(Profile::name).join(", ");
+    Profile::named(name).ok_or_else(|| format!("there is no processor {name}; there are {}", names()))
 }
 
 /// A number of bytes: `123`, `8K`, `8M`, `1G`.

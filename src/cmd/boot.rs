@@ -53,5 +53,6 @@ fn options(args: &BootArgs) -> Result<Options, String> {
     let sink = (args.trace || args.log.is_some()).then(|| debugger::sink(args.log_file.as_deref())).transpose()?;
     let gdb = args.gdb.as_ref().map(debugger::listen).transpose()?;
     let log = args.log.zip(sink.clone()).map(|(categories, sink)| Log::new(categories, sink));
-    Ok(Options { gdb, log, trace: sink.filter(|_| args.trace), ..args.options() })
+    let cpu = args.engine.profile()?;
+    Ok(Options { cpu, gdb, log, trace: sink.filter(|_| args.trace), ..args.options() })
 }

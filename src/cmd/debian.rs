@@ -54,17 +54,20 @@ pub(crate) fn make(folder: &Path, release: &str, more: &[String]) -> Result<(), 
         return Err("apt-get found no arm64 packages: the host's /etc/apt names no Debian archive".into());
     }
     tell(format_args!("unpacking {} packages ...", files.len()));
-    for name in MERGED {
-        fs::create_dir_all(folder.join("usr").join(name)).map_err(io)?;
-        symlink(Path::new("usr").join(name), folder.join(name)).map_err(io)?;
-    }
-    for file in &files {
-        unpack(file, &folder)?;
-    }
+    unpack_merged(&files, &folder, MERGED)?;
     arrange(&apt, &files, &folder).map_err(io)?;
     fs::remove_dir_all(&state).map_err(io)?;
     tell("installing them inside (minutes) ...");
     inside(&folder, &[], SECOND_STAGE, more)
+}
+
+/// Unpacks packages into a folder in which `merged` become links into `/usr`.
+pub(crate) fn unpack_merged(files: &[PathBuf], folder: &Path, merged: &[&str]) -> Result<(), String> {
+    for name in merged {
+        let made = fs::create_dir_all(folder.join("usr").join(name));
+        made.and_then(|()| symlink(Path::new("usr").join(name), folder.join(name))).map_err(|e| e.to_string())?;
+    }
+    files.iter().try_for_each(|file| unpack(file, folder))
 }
 
 /// `dpkg-deb | tar`: owners are left to the second stage, links among the folders are followed.

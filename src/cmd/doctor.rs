@@ -40,7 +40,7 @@ pub(crate) fn main(args: &DoctorArgs) -> ExitCode {
         let code = jib_linux_user::root::try_namespaces();
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
-    let checks: [fn() -> Finding; 12] = [
+    let checks: [fn() -> Finding; 13] = [
         kernel,
         overcommit,
         map_count,
@@ -53,6 +53,7 @@ pub(crate) fn main(args: &DoctorArgs) -> ExitCode {
         processor,
         libraries,
         translations,
+        cores,
     ];
     let mut worst = Weight::Good;
     for Finding(weight, text) in checks.iter().map(|check| check()) {
@@ -176,6 +177,17 @@ fn subordinate_ids() -> Finding {
         return note("no subordinate ids in /etc/subuid: owners other than root are pretended; usermod --add-subuids");
     }
     good("subordinate ids: owners inside `jib shell` are real")
+}
+
+fn cores() -> Finding {
+    let pattern = text("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    match pattern.strip_prefix('|').and_then(|program| program.split_whitespace().next()) {
+        Some(program) => note(format!(
+            "the kernel hands cores to {program}, and of programs run by jib it would be jib's own; `jib run --core FILE` writes \
+             the program's"
+        )),
+        None => good(format!("cores of programs are called {pattern}, if `ulimit -c` allows them")),
+    }
 }
 
 fn entries() -> Finding {

@@ -3,6 +3,7 @@
 pub(crate) mod binfmt;
 pub(crate) mod boot;
 pub(crate) mod cache;
+pub(crate) mod cpu;
 pub(crate) mod debian;
 pub(crate) mod debugger;
 mod disk;

@@ -10,8 +10,8 @@ use jib_backend::cache_dir::CacheDir;
 use jib_backend::{CodeListener, Translator};
 use jib_debug::address::Listener;
 use jib_debug::log::Sink;
-use jib_frontend_aarch64::A64;
-use jib_linux_user::{Config, Error, ExitStatus, die_of, has_borrowed_rights};
+use jib_frontend_aarch64::{A64, cpu};
+use jib_linux_user::{Config, CoreFile, Error, ExitStatus, die_of, has_borrowed_rights};
 
 use super::emit::AtEnd;
 use super::{cache, debugger, root, stats};
@@ -22,7 +22,7 @@ use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
 /// Runs the program; its exit code is ours, and so is the signal that killed it.
 pub(crate) fn main(args: &RunArgs) -> ExitCode {
     // Named as seen from here, whatever folder and root the program gets.
-    let Open { gdb, trace, emit, cache, stats, profile, listener } = match open(args) {
+    let Open { cpu, gdb, trace, emit, cache, stats, profile, listener } = match open(args) {
         Ok(open) => open,
         Err(e) => return report::fail(CANNOT_RUN, e),
     };
@@ -31,14 +31,14 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
     {
         return report::fail(CANNOT_RUN, format_args!("{}: {e}", dir.display()));
     }
-    let mut ids = <[u32; 8]>::try_from(args.ids.as_slice()).ok();
+    let mut ids = args.ids.first_chunk::<8>().copied();
     if let Some(folder) = &args.root {
         match root::enter(folder, &args.inside, args.verbose) {
             Ok(entered) => ids = ids.or(entered.single_id.then_some([0; 8])),
             Err(code) => return code,
         }
     }
-    let Some(mut config) = config(args) else {
+    let Some(mut config) = config(args, cpu) else {
         return report::fail(USAGE, "which program? Try `jib --help`");
     };
     let emit = match emit.map(|out| AtEnd::new(&args.emit, &config.program, out)).transpose() {
@@ -71,7 +71,7 @@ pub(crate) fn main(args: &RunArgs) -> ExitCode {
 }
 
 /// What linux-user is to be told, but for the end.
-fn config(args: &RunArgs) -> Option<Config> {
+fn config(args: &RunArgs, cpu: cpu::Profile) -> Option<Config> {
     let (name, rest) = args.command.split_first()?;
     let argv0 = args.argv0.as_ref().unwrap_or(name).clone();
     let argv = std::iter::once(argv0).chain(rest.iter().cloned()).collect();
@@ -86,8 +86,16 @@ fn config(args: &RunArgs) -> Option<Config> {
     config.release = args.release.clone();
     config.strace = args.strace;
     config.verbose = args.verbose;
+    config.cpu = cpu;
     config.backend = args.engine.options();
     config.backend.count = args.emit.is_wanted();
+    config.panic_at = args.panic_at;
+    config.groups = args.ids.get(9..).map(<[u32]>::to_vec);
+    config.core = match core(args) {
+        None => CoreFile::Kernel,
+        Some(name) if name == "off" => CoreFile::Off,
+        Some(path) => CoreFile::File(path.into()),
+    };
     config.stack_size = args.stack.map_or(config.stack_size, |kib| kib << 10);
     config.reexec = reexec(args);
     Some(config)
@@ -95,6 +103,8 @@ fn config(args: &RunArgs) -> Option<Config> {
 
 /// What is opened first.
 struct Open {
+    /// The processor.
+    cpu: cpu::Profile,
     /// A debugger to wait for.
     gdb: Option<Arc<Listener>>,
     /// Where each instruction is written down.
@@ -113,6 +123,7 @@ struct Open {
 fn open(args: &RunArgs) -> Result<Open, String> {
     let told = args.stats.here();
     Ok(Open {
+        cpu: args.engine.profile()?,
         stats: stats::AtEnd::new(&told)?,
         profile: told.profile.as_deref().map(Profile::start).transpose()?,
         listener: args.engine.perf.map(|kind| perf::listener(kind, true)).transpose()?,
@@ -153,6 +164,15 @@ fn environment(args: &RunArgs, ours: Vec<OsString>) -> Vec<OsString> {
     env
 }
 
+/// Where cores go, if that is said; wherever programs go, it stays the same.
+fn core(args: &RunArgs) -> Option<OsString> {
+    let core = args.core.as_ref()?;
+    if core == "off" {
+        return Some(core.clone());
+    }
+    Some(std::path::absolute(core).map_or_else(|_| core.clone(), OsString::from))
+}
+
 /// Options that programs started by the program inherit; its environment and directory it passes on itself.
 fn reexec(args: &RunArgs) -> Vec<OsString> {
     let mut out: Vec<OsString> = vec!["run".into()];
@@ -162,6 +182,9 @@ fn reexec(args: &RunArgs) -> Vec<OsString> {
     }
     if let Some(release) = &args.release {
         out.extend(["--release".into(), release.clone()]);
+    }
+    if let Some(core) = core(args) {
+        out.extend(["--core".into(), core]);
     }
     if let Some(kib) = args.stack {
         out.extend(["-s".into(), kib.to_string().into()]);

@@ -41,6 +41,8 @@ pub(crate) fn main(args: &ShellArgs) -> ExitCode {
         release: None,
         ids: Vec::new(),
         stack: None,
+        core: None,
+        panic_at: None,
         strace: args.strace,
         gdb: None,
         trace: false,

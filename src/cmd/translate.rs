@@ -38,7 +38,8 @@ fn translate(args: &TranslateArgs) -> Result<String> {
         options.region_insns = options.region_insns.min(((range.end - range.start) / 4).max(1) as u32);
     }
     let translator = Translator::new(A64, Box::new(program.clone()), options).map_err(|e| anyhow!("{e}"))?;
-    let key = Key { pc: range.start, mode: 0 };
+    let profile = args.engine.profile().map_err(|e| anyhow!(e))?;
+    let key = Key { pc: range.start, mode: profile.mode() };
     emit::stages(&translator, key, &[range], &args.emit)
 }
 

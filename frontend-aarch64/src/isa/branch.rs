@@ -4,6 +4,7 @@ use jib_ir::ty::{Cond, Ty};
 
 use crate::field::{Imm, Reg};
 use crate::lift::branch::*;
+use crate::lift::pauth;
 use crate::lift::privileged::eret;
 use crate::lift::system::*;
 use crate::rows;
@@ -19,6 +20,10 @@ rows! {
     Branch_reg_BLR = "1101011 0001 11111 000000 nnnnn 00000" (rn: Reg) => blr;
     Branch_reg_RET = "1101011 0010 11111 000000 nnnnn 00000" (rn: Reg) => ret;
     Branch_reg_ERET = "1101011 0100 11111 000000 11111 00000" () => eret;
+    Branch_reg_BRA = "1101011 z 00 c 11111 00001 b nnnnn mmmmm"
+             (with: bool, calls: bool, b: bool, rn: Reg, rm: Reg) => pauth::branch;
+    Branch_reg_RETA = "1101011 0010 11111 00001 b 11111 11111" (b: bool) => pauth::ret;
+    Branch_reg_ERETA = "1101011 0100 11111 00001 b 11111 11111" (b: bool) => pauth::eret;
     Exception_call = "11010100 000 iiiiiiiiiiiiiiii 000 ll" (imm16: Imm<16>, level: Call) => call;
     Exception_BRK  = "11010100 001 iiiiiiiiiiiiiiii 000 00" (imm16: Imm<16>) => brk;
     Exception_HLT  = "11010100 010 iiiiiiiiiiiiiiii 000 00" (imm16: Imm<16>) => hlt;

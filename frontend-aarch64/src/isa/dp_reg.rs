@@ -8,6 +8,7 @@ use crate::lift::alu_bits::*;
 use crate::lift::alu_flags::*;
 use crate::lift::alu_mul::*;
 use crate::lift::operand::{Extend, Shift};
+use crate::lift::pauth;
 use crate::rows;
 
 rows! {
@@ -28,6 +29,8 @@ rows! {
     CondSel      = "zo0 11010100 mmmmm cccc 0i nnnnn ddddd"
         (sf: Ty, invert: bool, rm: Reg, cond: Cond, inc: bool, rn: Reg, rd: Reg) => condsel;
     DP_1src      = "z10 11010110 00000 00oooo nnnnn ddddd" (sf: Ty, op: OneSource, rn: Reg, rd: Reg) => dp_1src;
+    DP_1src_pauth = "11011010110 00001 oooooo nnnnn ddddd" (opcode: Imm<6>, rn: Reg, rd: Reg) => pauth::dp_1src;
+    DP_2src_pacga = "10011010110 mmmmm 001100 nnnnn ddddd" (rm: Reg, rn: Reg, rd: Reg) => pauth::pacga;
     DP_2src_div  = "z00 11010110 mmmmm 00001o nnnnn ddddd" (sf: Ty, rm: Reg, s: bool, rn: Reg, rd: Reg) => div;
     DP_2src_shift = "z00 11010110 mmmmm 0010oo nnnnn ddddd"
         (sf: Ty, rm: Reg, op: Shift, rn: Reg, rd: Reg) => shift_var;

@@ -9,6 +9,7 @@ use crate::lift::load_store::*;
 use crate::lift::load_store_pair::*;
 use crate::lift::mops::*;
 use crate::lift::operand::Extend;
+use crate::lift::pauth;
 use crate::rows;
 
 rows! {
@@ -37,6 +38,8 @@ rows! {
         (size: Imm<2>, opc: Imm<2>, rm: Reg, ext: Extend, s: bool, rn: Reg, rt: Reg) => register;
     LdSt_regoff_simd  = "ss 111 100 oo 1 mmmmm eee S 10 nnnnn ttttt"
         (size: Imm<2>, opc: Imm<2>, rm: Reg, ext: Extend, s: bool, rn: Reg, rt: VReg) => register_simd;
+    LdSt_pac          = "11 111 000 b s 1 iiiiiiiii w 1 nnnnn ttttt"
+        (b: bool, s: bool, imm9: Imm<9>, writeback: bool, rn: Reg, rt: Reg) => pauth::load;
 
     // Two registers.
     LdStNaPair_offs      = "oo 101 0 000 l iiiiiii uuuuu nnnnn ttttt"

@@ -7,6 +7,7 @@ pub(crate) mod branch;
 pub(crate) mod dp_imm;
 pub(crate) mod dp_reg;
 pub(crate) mod fp;
+pub(crate) mod gates;
 pub(crate) mod load_store;
 pub(crate) mod simd;
 pub(crate) mod simd_fp;

@@ -50,7 +50,9 @@ fn flow(word: u32, pc: u64) -> Flow {
         0x34 | 0x35 | 0xb4 | 0xb5 => Flow::Cond(offset(5, 19)),    // CBZ, CBNZ
         0x36 | 0x37 | 0xb6 | 0xb7 => Flow::Cond(offset(5, 14)),    // TBZ, TBNZ
         0xd6 if word & 0xffff_fc1f == 0xd63f_0000 => Flow::Return, // BLR
-        0xd6 => Flow::Stop,                                        // BR, RET, ERET
+        0xd6 if word & 0xffff_f81f == 0xd63f_081f => Flow::Return, // BLRAAZ, BLRABZ
+        0xd7 if word & 0xffff_f800 == 0xd73f_0800 => Flow::Return, // BLRAA, BLRAB
+        0xd6 | 0xd7 => Flow::Stop,                                 // BR, RET, ERET and their like
         0xd4 if word & 0xffe0_0003 != 0xd400_0000 => Flow::Return, // SVC, HVC, SMC
         0xd4 => Flow::Stop,                                        // BRK, HLT
         0xd5 => system_flow(word),

@@ -16,6 +16,7 @@ pub(crate) mod load_store;
 pub(crate) mod load_store_pair;
 pub(crate) mod mops;
 pub(crate) mod operand;
+pub(crate) mod pauth;
 pub(crate) mod privileged;
 pub(crate) mod simd;
 pub(crate) mod simd_element;
@@ -41,7 +42,9 @@ use jib_ir::op::{ExitKind, Op, Trap};
 use jib_ir::region::{BlockId, Key, Region, Val};
 use jib_ir::runtime::Fault;
 
+use crate::cpu::Profile;
 use crate::decode::decode;
+use crate::isa::gates;
 use crate::system::state::MODE_FP_OFF;
 use discover::{BlockSpan, discover};
 
@@ -90,6 +93,13 @@ impl DerefMut for Lifter {
     }
 }
 
+impl Lifter {
+    /// The processor that the translation is for.
+    pub(crate) fn profile(&self) -> Profile {
+        Profile::of_mode(self.mode)
+    }
+}
+
 /// Translates the code at `key.pc`, following direct branches as far as `limit` allows.
 pub fn lift(key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
     let spans = discover(key.pc, code, limit)?;
@@ -117,8 +127,8 @@ fn lift_block(l: &mut Lifter, span: &BlockSpan, spans: &[BlockSpan], outside: &m
         l.begin_insn(pc);
         let lifted = match decode(word) {
             _ if l.mode & MODE_FP_OFF != 0 && privileged::uses_fp(word) => Lifted::End(privileged::fp_trap(l)),
-            Some(row) => (row.lift)(l, word),
-            None => Lifted::Undefined,
+            Some(row) if !gates::lacks(l.profile(), word) => (row.lift)(l, word),
+            _ => Lifted::Undefined,
         };
         let end = match lifted {
             Lifted::Next => {

@@ -6,6 +6,7 @@ use jib_ir::state::slot;
 use jib_ir::ty::Ty;
 
 use super::{Lifted, Lifter};
+use crate::cpu::Feature;
 use crate::field::Reg;
 use crate::helper::Id;
 use crate::system::exception::{ec, syndrome};
@@ -64,7 +65,7 @@ pub(super) fn count(l: &mut Lifter) {
 /// `None`: as in a process.
 pub(super) fn mrs(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
     let Some(row) = sysreg::find(encoding) else { return mrs_id(l, encoding, rt) };
-    if !row.rights.read(l.is_el1()) {
+    if !row.rights.read(l.is_el1()) || lacks(l, encoding) {
         return Some(Lifted::Undefined);
     }
     let v = match row.store {
@@ -91,7 +92,7 @@ fn mrs_id(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
     if !in_space {
         return None;
     }
-    match sysreg::id_register(encoding.crm(), encoding.op2()) {
+    match sysreg::id_register(l.profile(), encoding.crm(), encoding.op2()) {
         Some(v) if l.is_el1() => {
             let mut v = l.imm64(v);
             if encoding == ID_AA64PFR0_EL1 {
@@ -138,7 +139,7 @@ fn pstate_bits(l: &mut Lifter, mask: u64) -> Val {
 /// MSR (register); `None`: as in a process.
 pub(super) fn msr(l: &mut Lifter, encoding: Encoding, rt: Reg) -> Option<Lifted> {
     let row = sysreg::find(encoding)?;
-    if !row.rights.write(l.is_el1()) {
+    if !row.rights.write(l.is_el1()) || lacks(l, encoding) {
         return Some(Lifted::Undefined);
     }
     let v = l.x(Ty::I64, rt);
@@ -262,6 +263,21 @@ pub(crate) fn eret(l: &mut Lifter) -> Lifted {
     }
     let addr = l.call(Id::ERET as u16, &[]);
     Lifted::End(Op::ExitInd { addr, kind: ExitKind::Sync })
+}
+
+/// ERET to what `address` makes of ELR_EL1, which stays as it is.
+pub(super) fn eret_to(l: &mut Lifter, address: impl FnOnce(&mut Lifter, Val) -> Val) -> Lifted {
+    let elr = l.get(Ty::I64, state::ELR);
+    let to = address(l, elr);
+    l.set(state::ELR, to);
+    let addr = l.call(Id::ERET as u16, &[]);
+    l.set(state::ELR, elr);
+    Lifted::End(Op::ExitInd { addr, kind: ExitKind::Sync })
+}
+
+/// Is it a key of pointer authentication, on a processor without?
+fn lacks(l: &Lifter, encoding: Encoding) -> bool {
+    (reg::APIAKeyLo_EL1..=reg::APGAKeyHi_EL1).contains(&encoding) && !l.profile().has(Feature::Pauth)
 }
 
 /// How LDTR and STTR reach memory: at EL1, and unless PSTATE.UAO is set, with EL0's rights.

@@ -7,7 +7,7 @@ use jib_ir::state::slot;
 use jib_ir::ty::{Size, Ty};
 
 use super::alu_flags::{axflag, cfinv, xaflag};
-use super::{Lifted, Lifter, privileged};
+use super::{Lifted, Lifter, pauth, privileged};
 use crate::cpu;
 use crate::field::{Imm, Reg};
 use crate::field_enum;
@@ -56,6 +56,9 @@ pub(crate) fn hint(l: &mut Lifter, number: Imm<7>) -> Lifted {
     if l.is_system()
         && let Some(lifted) = privileged::hint(l, number.0)
     {
+        return lifted;
+    }
+    if let Some(lifted) = pauth::hint(l, number.0) {
         return lifted;
     }
     let wait = match number.0 {

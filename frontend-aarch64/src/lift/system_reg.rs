@@ -48,9 +48,9 @@ impl SysReg {
     }
 
     /// The value of an identification register, as Linux emulates them for EL0.
-    fn id_register(self) -> Option<u64> {
+    fn id_register(self, profile: cpu::Profile) -> Option<u64> {
         let in_id_space = self.0 >> 7 == SysReg::new(0, 0, 0, 0).0 >> 7;
-        if in_id_space { cpu::id_register(self.0 as u8 >> 3 & 15, self.0 as u8 & 7) } else { None }
+        if in_id_space { profile.id_register(self.0 as u8 >> 3 & 15, self.0 as u8 & 7) } else { None }
     }
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn mrs(l: &mut Lifter, reg: SysReg, rt: Reg) -> Lifted {
         SysReg::RNDR | SysReg::RNDRRS => l.call(Id::RANDOM as u16, &[]),
         SysReg::DIT => pstate(l, cpu::PSTATE_DIT),
         SysReg::SSBS => pstate(l, cpu::PSTATE_SSBS),
-        _ => match reg.id_register() {
+        _ => match reg.id_register(l.profile()) {
             Some(v) => l.imm64(v),
             None => return Lifted::Undefined,
         },

@@ -3,6 +3,8 @@
 use jib_ir::region::Key;
 use jib_ir::state::{Slot, State, slot};
 
+use crate::cpu::Profile;
+
 /// PSTATE bits as they stand in SPSR_EL1 and in [`slot::PSTATE`].
 pub mod pstate {
     /// Stack pointer select.
@@ -127,6 +129,16 @@ slots! {
     GIC = 61;
     /// Instructions executed while [`COUNTS`] was set.
     RETIRED = 60;
+    /// The processor: the number of a [`Profile`].
+    PROFILE = 62;
+    /// APIAKeyLo_EL1; ten words: low and high half of each key in turn. A Linux process has them here, too, and what
+    /// [`SCTLR`] and [`TCR`] say of them.
+    KEYS = 64;
+}
+
+/// A half of a key: 0 to 4 for IA, IB, DA, DB, GA; 0 for the low one.
+pub const fn key(key: u16, half: u16) -> Slot {
+    Slot(KEYS.0 + 2 * key + half)
 }
 
 /// The exception level.
@@ -162,7 +174,7 @@ pub fn mode(state: &State) -> u32 {
     let el1 = p & pstate::EL != 0;
     let fpen = state.get(CPACR) >> 20 & 3;
     let fp_off = if el1 { fpen & 1 == 0 } else { fpen != 3 };
-    let mut mode = MODE_SYSTEM;
+    let mut mode = MODE_SYSTEM | Profile::of(state).mode();
     for (on, bit) in [
         (state.fpcr() & crate::cpu::FPCR_MODES != 0, Key::FPCR_SET),
         (el1, MODE_EL1),
@@ -192,9 +204,11 @@ pub fn regime(state: &State) -> super::mmu::Regime {
 const PFR0_GIC: u64 = 1 << 24;
 
 /// Puts `state` into the state after a cold reset: EL1h, everything masked, MMU off. `gic_registers` tells whether the
-/// interrupt controller's CPU interface is system registers.
+/// interrupt controller's CPU interface is system registers. The processor stays the same.
 pub fn reset(state: &mut State, mpidr: u64, gic_registers: bool) {
+    let profile = Profile::of(state);
     *state = State::default();
+    profile.apply(state);
     state.set(slot::PSTATE, pstate::EL1 | pstate::SPSEL | pstate::D | pstate::A | pstate::I | pstate::F);
     state.set(SCTLR, super::sysreg::SCTLR_RES1);
     state.set(MPIDR, mpidr);

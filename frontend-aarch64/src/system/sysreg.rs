@@ -206,6 +206,18 @@ sysregs! {
     TPIDR_EL0        = 3 3 13 0 2, El0Rw, Word(slot::TPIDR, ALL);
     TPIDRRO_EL0      = 3 3 13 0 3, El0RoEl1Rw, Word(slot::TPIDRRO, ALL);
 
+    // Pointer authentication, of a processor that has it.
+    APIAKeyLo_EL1    = 3 0 2 1 0, El1Rw, Word(state::key(0, 0), ALL);
+    APIAKeyHi_EL1    = 3 0 2 1 1, El1Rw, Word(state::key(0, 1), ALL);
+    APIBKeyLo_EL1    = 3 0 2 1 2, El1Rw, Word(state::key(1, 0), ALL);
+    APIBKeyHi_EL1    = 3 0 2 1 3, El1Rw, Word(state::key(1, 1), ALL);
+    APDAKeyLo_EL1    = 3 0 2 2 0, El1Rw, Word(state::key(2, 0), ALL);
+    APDAKeyHi_EL1    = 3 0 2 2 1, El1Rw, Word(state::key(2, 1), ALL);
+    APDBKeyLo_EL1    = 3 0 2 2 2, El1Rw, Word(state::key(3, 0), ALL);
+    APDBKeyHi_EL1    = 3 0 2 2 3, El1Rw, Word(state::key(3, 1), ALL);
+    APGAKeyLo_EL1    = 3 0 2 3 0, El1Rw, Word(state::key(4, 0), ALL);
+    APGAKeyHi_EL1    = 3 0 2 3 1, El1Rw, Word(state::key(4, 1), ALL);
+
     // Exceptions.
     SPSR_EL1         = 3 0 4 0 0, El1Rw, Word(state::SPSR, 0xffff_ffff);
     ELR_EL1          = 3 0 4 0 1, El1Rw, Word(state::ELR, ALL);
@@ -300,7 +312,7 @@ pub fn find(encoding: Encoding) -> Option<&'static SysReg> {
     SYSREGS.binary_search_by_key(&encoding, |r| r.encoding).ok().map(|i| &SYSREGS[i])
 }
 
-/// Fields of the ID registers that only a system sees, beside those of [`cpu::id_register`]:
+/// Fields of the ID registers that only a system sees, beside those of [`cpu::Profile::id_register`]:
 /// (CRm, op2), lowest bit, value.
 const SYSTEM_FIELDS: &[((u16, u16), u32, u64)] = &[
     ((4, 0), 56, 1), // CSV2
@@ -321,16 +333,16 @@ const SYSTEM_FIELDS: &[((u16, u16), u32, u64)] = &[
     ((7, 2), 60, 1), // E0PD
 ];
 
-/// The identification register `S3_0_C0_C<crm>_<op2>` as EL1 reads it, but for [`state::GIC`]; every one of the space
+/// The identification register `S3_0_C0_C<crm>_<op2>` as EL1 of a processor of `profile` reads it, but for [`state::GIC`]; every one of the space
 /// exists.
-pub fn id_register(crm: u16, op2: u16) -> Option<u64> {
+pub fn id_register(profile: cpu::Profile, crm: u16, op2: u16) -> Option<u64> {
     if !(1..=7).contains(&crm) {
         return None;
     }
     // Linux shows EL0 "no 4K, no 64K granule"; here both are there: zero.
     let shown = match (crm, op2) {
-        (7, 0) => cpu::id_register(7, 0).unwrap_or(0) & !0xff00_0000,
-        _ => cpu::id_register(crm as u8, op2 as u8).unwrap_or(0),
+        (7, 0) => profile.id_register(7, 0).unwrap_or(0) & !0xff00_0000,
+        _ => profile.id_register(crm as u8, op2 as u8).unwrap_or(0),
     };
     Some(SYSTEM_FIELDS.iter().filter(|f| f.0 == (crm, op2)).fold(shown, |v, f| v | f.2 << f.1))
 }
@@ -350,7 +362,7 @@ mod tests {
 
     #[test]
     fn memory_model_features_have_both_large_and_small_granules() {
-        let mmfr0 = id_register(7, 0).expect("in the space");
+        let mmfr0 = id_register(cpu::Profile::Default, 7, 0).expect("in the space");
         assert_eq!(mmfr0 & 0xf, 5);
         assert_eq!(mmfr0 >> 20 & 0xfff, 0x001);
     }

@@ -1,5 +1,7 @@
 //! Register sets of AArch64 Linux (`uapi/asm/ptrace.h`), made from and written to the guest's state.
 
+use jib_frontend_aarch64::cpu::{Feature, Profile};
+use jib_frontend_aarch64::pauth;
 use jib_ir::state::{State, slot};
 
 use super::door::{BREAKS, WATCHES, word};
@@ -18,6 +20,8 @@ pub(super) const NT_ARM_HW_BREAK: u64 = 0x402;
 pub(super) const NT_ARM_HW_WATCH: u64 = 0x403;
 /// `NT_ARM_SYSTEM_CALL`: the number of the system call at hand.
 pub(super) const NT_ARM_SYSTEM_CALL: u64 = 0x404;
+/// `NT_ARM_PAC_MASK`: the bits of codes in pointers to data and to code.
+pub(super) const NT_ARM_PAC_MASK: u64 = 0x406;
 
 /// Most breakpoint or watchpoint registers that the architecture allows.
 const REGISTERS: usize = 16;
@@ -64,6 +68,7 @@ impl View<'_> {
             NT_ARM_HW_BREAK => self.debug(&mut out, word::BREAK, BREAKS),
             NT_ARM_HW_WATCH => self.debug(&mut out, word::WATCH, WATCHES),
             NT_ARM_SYSTEM_CALL => out.extend((self.door[word::CALL] as u32).to_le_bytes()),
+            NT_ARM_PAC_MASK if Profile::of(s).has(Feature::Pauth) => put(&mut out, pauth::masks(s)),
             _ => return Err(Errno(libc::EINVAL)),
         }
         Ok(out)
@@ -86,6 +91,9 @@ impl View<'_> {
 
     /// Writes the first bytes of a set, whole registers only.
     pub(super) fn set(&mut self, set: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if set == NT_ARM_PAC_MASK {
+            return Err(Errno(libc::EINVAL));
+        }
         let mut whole = self.get(set)?;
         if !bytes.len().is_multiple_of(4) {
             return Err(Errno(libc::EINVAL));

@@ -154,6 +154,11 @@ pub(super) fn process_of(pid: i32) -> i32 {
     status(pid, "Tgid:").and_then(|v| v.parse().ok()).unwrap_or(pid)
 }
 
+/// Is the thread dead, with its end not told yet?
+pub(super) fn is_dead(pid: i32) -> bool {
+    status(pid, "State:").is_some_and(|v| v.starts_with('Z'))
+}
+
 /// Has the process a handler for `signal`?
 pub(super) fn handles(pid: i32, signal: i32) -> bool {
     let caught = status(pid, "SigCgt:").and_then(|v| u64::from_str_radix(&v, 16).ok()).unwrap_or(0);

@@ -1,6 +1,4 @@
-//! The system call `ptrace`, and the calls that wait for traced threads.
-
-use std::collections::HashMap;
+//! The system call `ptrace`.
 
 use jib_ir::state::{STATE_WORDS, State, slot};
 
@@ -8,9 +6,9 @@ use super::door::{RUN, STEP, SYSCALL, word};
 use super::regsets::View;
 use super::remote;
 use super::resume::{resume, to_door};
-use super::stops::{self, At, EVENT_STOP, Seen, Stop, Tracee, What, seen};
+use super::stops::{self, At, EVENT_STOP, Stop, Tracee, What};
 use super::writes::note;
-use crate::host::{Errno, try_call};
+use crate::host::Errno;
 use crate::mem;
 use crate::process::Process;
 use crate::seccomp;
@@ -304,62 +302,4 @@ fn syscall_info(pid: i32, tracee: &mut Tracee, size: u64, at: u64) -> Answer {
     debug_assert_eq!(out.len(), known);
     copy_out(at, &out[..out.len().min(size as usize)])?;
     Ok(known as i64)
-}
-
-/// The thread `pid` is no more.
-fn gone(map: &mut HashMap<i32, Tracee>, pid: i32) {
-    map.remove(&pid);
-}
-
-pub(crate) fn wait4(t: &mut Thread, a: &Args) -> Answer {
-    loop {
-        let mut status = 0i32;
-        let result = t.pass(libc::SYS_wait4, [a[0], &raw mut status as u64, a[2], a[3], 0, 0]);
-        if result <= 0 {
-            return Ok(result);
-        }
-        if libc::WIFSTOPPED(status) {
-            match seen(&t.process, result as i32, status) {
-                Seen::Stopped(told) => status = told,
-                Seen::Nothing | Seen::Held => continue,
-            }
-        } else if !libc::WIFCONTINUED(status) {
-            gone(&mut t.process.tracees.lock(), result as i32);
-        }
-        if a[1] != 0 {
-            copy_out(a[1], &status.to_le_bytes())?;
-        }
-        return Ok(result);
-    }
-}
-
-pub(crate) fn waitid(t: &mut Thread, a: &Args) -> Answer {
-    loop {
-        let mut info = SigInfo([0; 128]);
-        let result = t.pass(libc::SYS_waitid, [a[0], a[1], info.0.as_mut_ptr() as u64, a[3], a[4], 0]);
-        if result < 0 {
-            return Ok(result);
-        }
-        let (pid, keeps) = (info.sender(), a[3] as i32 & libc::WNOWAIT != 0);
-        if matches!(info.code(), libc::CLD_TRAPPED | libc::CLD_STOPPED) {
-            match seen(&t.process, pid, info.child_status() << 8 | 0x7f) {
-                Seen::Stopped(told) => info.set_child_status(told >> 8),
-                Seen::Held if keeps => {
-                    // It must not be found again.
-                    let how = (libc::__WALL | libc::WNOHANG) as u32 as u64;
-                    _ = try_call(libc::SYS_wait4, &[pid as u64, 0, how, 0]);
-                    continue;
-                }
-                Seen::Nothing | Seen::Held => continue,
-            }
-        } else if pid != 0 && !keeps && info.code() != libc::CLD_CONTINUED {
-            gone(&mut t.process.tracees.lock(), pid);
-        }
-        if a[2] != 0 {
-            // The kernel writes these fields and nothing between them.
-            copy_out(a[2], &info.0[..12])?;
-            copy_out(a[2].wrapping_add(16), &info.0[16..28])?;
-        }
-        return Ok(result);
-    }
 }

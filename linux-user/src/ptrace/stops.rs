@@ -141,6 +141,8 @@ pub(super) struct Tracee {
     pub shows_entry: bool,
     /// The kernel knows which events we want.
     pub configured: bool,
+    /// It is dead, and its process lives.
+    pub lingers: bool,
 }
 
 impl Tracee {
@@ -162,6 +164,7 @@ impl Tracee {
             ends: false,
             shows_entry: false,
             configured: true,
+            lingers: false,
         }
     }
 

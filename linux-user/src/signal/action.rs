@@ -66,6 +66,23 @@ pub(crate) fn default_action(signal: i32) -> DefaultAction {
     }
 }
 
+/// Does a process that dies of `signal` leave a core?
+pub(crate) fn leaves_core(signal: i32) -> bool {
+    matches!(
+        signal,
+        libc::SIGQUIT
+            | libc::SIGILL
+            | libc::SIGTRAP
+            | libc::SIGABRT
+            | libc::SIGBUS
+            | libc::SIGFPE
+            | libc::SIGSEGV
+            | libc::SIGXCPU
+            | libc::SIGXFSZ
+            | libc::SIGSYS
+    )
+}
+
 /// The dispositions of one process, shared by its threads.
 #[derive(Debug)]
 pub(crate) struct Actions {

@@ -66,7 +66,10 @@ impl Thread {
                 host::stop_by(signal);
                 None
             }
-            DefaultAction::Terminate => Some(Ended::Process(ExitStatus::Signaled(signal))),
+            DefaultAction::Terminate => {
+                self.death = Some(*info);
+                Some(Ended::Process(ExitStatus::Signaled(signal)))
+            }
         }
     }
 
@@ -82,6 +85,7 @@ impl Thread {
         let blocked = self.context.mask() & bit(signal) != 0;
         let end = if blocked || !self.actions.get(signal).is_handler() {
             self.report_death(signal, fault.addr);
+            self.death = Some(*info);
             Some(Ended::Process(ExitStatus::Signaled(signal)))
         } else {
             self.deliver(info, fault)

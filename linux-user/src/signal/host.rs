@@ -8,12 +8,12 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::mem::offset_of;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use jib_backend::sample;
 use jib_ir::state::{State, slot};
 
-use super::action::{Action, Actions, DEFAULT, DefaultAction, IGNORE, default_action};
+use super::action::{Action, Actions, DEFAULT, DefaultAction, IGNORE, default_action, leaves_core};
 use super::{NSIG, SYNCHRONOUS, SigInfo, bit};
 use crate::host::{self, call};
 use crate::mem;
@@ -36,7 +36,13 @@ pub(crate) struct Context {
     mask: AtomicU64,
     /// Synchronous signals that were sent by someone and could not be noted yet.
     held: AtomicU64,
+    /// The last system calls with their results, for a report of an internal error, and how many there were.
+    calls: [(AtomicU32, AtomicU64); RECENT],
+    made: AtomicU32,
 }
+
+/// How many system calls are remembered.
+const RECENT: usize = 16;
 
 /// Values of [`Context::pending`]: the host's mask is the guest's.
 const NOTHING: u32 = 0;
@@ -95,6 +101,8 @@ impl Context {
             info: UnsafeCell::new(SigInfo([0; 128])),
             mask: AtomicU64::new(mask),
             held: AtomicU64::new(0),
+            calls: Default::default(),
+            made: AtomicU32::new(0),
         })
     }
 
@@ -107,6 +115,34 @@ impl Context {
     #[inline]
     pub(crate) fn door(&self) -> &Door {
         &self.door
+    }
+
+    /// Remembers a system call that was made.
+    pub(crate) fn remember(&self, nr: u32, result: i64) {
+        let n = self.made.load(Ordering::Relaxed);
+        let (number, value) = &self.calls[n as usize % RECENT];
+        number.store(nr, Ordering::Relaxed);
+        value.store(result as u64, Ordering::Relaxed);
+        self.made.store(n.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The last system calls, number and result, the latest one last.
+    fn recent(&self) -> Vec<(u32, i64)> {
+        let n = self.made.load(Ordering::Relaxed);
+        let indices = n.saturating_sub(RECENT as u32)..n;
+        let call = |i: u32| {
+            let (number, value) = &self.calls[i as usize % RECENT];
+            (number.load(Ordering::Relaxed), value.load(Ordering::Relaxed) as i64)
+        };
+        indices.map(call).collect()
+    }
+
+    /// Of the calling thread, if it runs guest code: the address of its state, and its last system calls.
+    pub(crate) fn of_current() -> Option<(u64, Vec<(u32, i64)>)> {
+        let current = CURRENT.get();
+        // SAFETY: a thread leaves its context before it drops it.
+        let context = unsafe { current.as_ref() }?;
+        Some((context.exit_request as u64 - 8 * u64::from(slot::EXIT_REQUEST.0), context.recent()))
     }
 
     /// Makes `self` the calling thread's context. Signals should be blocked.
@@ -307,19 +343,16 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_
     internal_fault(signal, pc, addr);
 }
 
-/// A fault of our own: says so, and lets it kill us.
+/// Seconds in which a report of a fault must be written: whatever it needs may be locked by the code that faulted.
+const REPORT_SECONDS: u64 = 10;
+
+/// A fault of our own: an internal error like others, from which there is no return.
 fn internal_fault(signal: i32, pc: u64, addr: u64) {
-    let mut text =
-        *b"jib: internal error: signal 00 at pc 0000000000000000, address 0000000000000000; please report it\n";
-    text[28] = b'0' + (signal / 10) as u8;
-    text[29] = b'0' + (signal % 10) as u8;
-    for i in 0..16 {
-        let digit = |v: u64| b"0123456789abcdef"[(v >> (60 - 4 * i) & 15) as usize];
-        text[37 + i] = digit(pc);
-        text[63 + i] = digit(addr);
-    }
-    call(libc::SYS_write, &[2, text.as_ptr() as u64, text.len() as u64]);
     install(signal, DEFAULT, 0);
+    install(libc::SIGALRM, DEFAULT, 0);
+    set_host_mask(!(SYNCHRONOUS | bit(libc::SIGALRM)));
+    call(libc::SYS_alarm, &[REPORT_SECONDS]);
+    panic!("signal {signal} at host address {pc:#x}, about address {addr:#x}");
 }
 
 extern "C" fn on_signal(_signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
@@ -376,13 +409,24 @@ pub(crate) fn install_fault_handlers() {
     }
 }
 
-/// Do signals that kill come to the run loop first?
-static DEADLY_SEEN: AtomicBool = AtomicBool::new(false);
+/// Which signals that kill come to the run loop first: a value of [`Seen`].
+static DEADLY_SEEN: AtomicU32 = AtomicU32::new(0);
+
+/// Signals that kill and come to the run loop first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Seen {
+    /// Those that leave a core.
+    Cores = 1,
+    /// All.
+    All = 2,
+}
 
 /// From now on signals that would kill the guest come to the run loop although it handles them not, so that a
-/// debugger hears of them first.
-pub(crate) fn see_deadly_signals(actions: &Actions) {
-    DEADLY_SEEN.store(true, Ordering::Relaxed);
+/// debugger hears of them first, or a core is written.
+pub(crate) fn see_deadly_signals(actions: &Actions, which: Seen) {
+    if DEADLY_SEEN.fetch_max(which as u32, Ordering::Relaxed) >= which as u32 {
+        return;
+    }
     for signal in 1..=NSIG as i32 {
         let action = actions.get(signal);
         if bit(signal) & SYNCHRONOUS == 0 && is_seen(signal, &action) {
@@ -391,10 +435,14 @@ pub(crate) fn see_deadly_signals(actions: &Actions) {
     }
 }
 
-/// Has `signal` a handler on the host for the debugger's sake? (The C library needs 32 and 33 for itself.)
+/// Has `signal` a handler on the host for our own sake? (The C library needs 32 and 33 for itself.)
 fn is_seen(signal: i32, action: &Action) -> bool {
-    DEADLY_SEEN.load(Ordering::Relaxed)
-        && action.handler == DEFAULT
+    let seen = match DEADLY_SEEN.load(Ordering::Relaxed) {
+        0 => false,
+        1 => leaves_core(signal),
+        _ => true,
+    };
+    seen && action.handler == DEFAULT
         && default_action(signal) == DefaultAction::Terminate
         && !matches!(signal, libc::SIGKILL | 32 | 33)
 }

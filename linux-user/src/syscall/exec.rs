@@ -260,7 +260,8 @@ fn guest_arguments(
     }
     if let Some(ids) = &t.ids {
         call.argument(b"--ids");
-        call.argument(ids.argument().as_bytes());
+        let groups = super::ids::groups_argument(&t.groups);
+        call.argument((ids.argument() + &groups).as_bytes());
     }
     match descriptors.cache {
         Some(fd) => {

@@ -5,8 +5,11 @@
 //! files belong to whoever it is, and files given away stay where they are. Permissions are the
 //! kernel's, which knows one user only.
 
+use std::sync::Arc;
+
 use super::{Answer, Args, copy_out};
 use crate::host::{Errno, try_call};
+use crate::mem;
 use crate::thread::Thread;
 
 /// Real, effective, saved and file system id.
@@ -193,11 +196,51 @@ pub(crate) fn setfsgid(t: &mut Thread, a: &Args) -> Answer {
     set_file_system(t, Kind::Group, libc::SYS_setfsgid, a)
 }
 
+/// Supplementary groups that a thread pretends to have; `None`: those of the kernel.
+pub(crate) type Groups = Option<Arc<[u32]>>;
+
+/// `NGROUPS_MAX`
+const MOST_GROUPS: u32 = 65536;
+
 pub(crate) fn setgroups(t: &mut Thread, a: &Args) -> Answer {
     match t.ids {
-        Some(ids) if ids.uid[EFFECTIVE] == 0 => Ok(0),
+        Some(ids) if ids.uid[EFFECTIVE] == 0 => {
+            let n = a[0] as u32;
+            if n > MOST_GROUPS {
+                return Err(Errno(libc::EINVAL));
+            }
+            let mut bytes = vec![0; 4 * n as usize];
+            mem::read(a[1], &mut bytes).map_err(|_| Errno(libc::EFAULT))?;
+            let mut groups: Vec<u32> = bytes.as_chunks::<4>().0.iter().map(|id| u32::from_le_bytes(*id)).collect();
+            if groups.contains(&KEEP) {
+                return Err(Errno(libc::EINVAL));
+            }
+            // As the kernel keeps them.
+            groups.sort_unstable();
+            t.groups = Some(groups.into());
+            Ok(0)
+        }
         _ => Ok(t.pass(libc::SYS_setgroups, *a)),
     }
+}
+
+pub(crate) fn getgroups(t: &mut Thread, a: &Args) -> Answer {
+    let Some(groups) = &t.groups else { return Ok(t.pass(libc::SYS_getgroups, *a)) };
+    let room = a[0] as i32;
+    if room < 0 || room > 0 && (room as usize) < groups.len() {
+        return Err(Errno(libc::EINVAL));
+    }
+    if room > 0 {
+        copy_out(a[1], &groups.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>())?;
+    }
+    Ok(groups.len() as i64)
+}
+
+/// Them as an argument for the jib of the next program, after the ids: their number, and each.
+pub(crate) fn groups_argument(groups: &Groups) -> String {
+    let Some(groups) = groups else { return String::new() };
+    let all = [groups.len() as u32].into_iter().chain(groups.iter().copied());
+    all.map(|id| format!(",{id}")).collect()
 }
 
 /// What became of a change of owner: one to an id that does not exist succeeds.
@@ -267,6 +310,9 @@ mod tests {
 
     #[test]
     fn the_next_program_learns_them() {
+        assert_eq!(groups_argument(&None), "");
+        assert_eq!(groups_argument(&Some(Arc::new([]))), ",0");
+        assert_eq!(groups_argument(&Some(Arc::new([4, 20]))), ",2,4,20");
         let ids = Ids { uid: [1, 2, 3, 4], gid: [5; 4] };
         assert_eq!(ids.argument(), "1,2,2,2,5,5,5,5");
         assert_eq!(ids.seen(0, 9), (2, 9));

@@ -77,9 +77,43 @@ pub(crate) fn mremap(t: &mut Thread, a: &Args) -> Answer {
     settle(t, change).map(|at| at as i64)
 }
 
+pub(crate) fn remap_file_pages(t: &mut Thread, a: &Args) -> Answer {
+    let change = t.process.space.remap_file_pages(a);
+    settle(t, change).map(|()| 0)
+}
+
 pub(crate) fn madvise(t: &mut Thread, a: &Args) -> Answer {
     let change = t.process.space.madvise(a[0], a[1], a[2] as i32);
     settle(t, change).map(|()| 0)
+}
+
+/// Makes a call about a range of memory. Where the guest has nothing there may be something of ours: that is not there.
+fn of_range(t: &Thread, nr: i64, a: &Args) -> Answer {
+    let result = t.pass(nr, *a);
+    if result >= 0 && !t.process.space.has_all(a[0], a[1]) {
+        return Err(Errno(libc::ENOMEM));
+    }
+    Ok(result)
+}
+
+pub(crate) fn mincore(t: &mut Thread, a: &Args) -> Answer {
+    of_range(t, libc::SYS_mincore, a)
+}
+
+pub(crate) fn msync(t: &mut Thread, a: &Args) -> Answer {
+    of_range(t, libc::SYS_msync, a)
+}
+
+pub(crate) fn mlock(t: &mut Thread, a: &Args) -> Answer {
+    of_range(t, libc::SYS_mlock, a)
+}
+
+pub(crate) fn mlock2(t: &mut Thread, a: &Args) -> Answer {
+    of_range(t, libc::SYS_mlock2, a)
+}
+
+pub(crate) fn munlock(t: &mut Thread, a: &Args) -> Answer {
+    of_range(t, libc::SYS_munlock, a)
 }
 
 pub(crate) fn shmat(t: &mut Thread, a: &Args) -> Answer {

@@ -51,6 +51,11 @@ pub(crate) enum Action {
     Optional,
 }
 
+/// What the system call `nr` is called.
+pub(crate) fn name_of(nr: u32) -> &'static str {
+    table::find(nr).map_or("?", |row| row.name)
+}
+
 /// Makes the system call that the thread's registers ask for.
 pub(crate) fn dispatch(t: &mut Thread) -> Option<Ended> {
     let mut nr = t.vcpu.state.x(8) as u32;
@@ -102,6 +107,7 @@ fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {
         return end;
     }
     let Some(row) = table::find(nr) else {
+        assert!(t.process.panic_at != Some(nr), "as asked for by --panic-at {nr}");
         t.process.report_unknown(nr, "unknown");
         return finish(t, nr, &args, Errno(libc::ENOSYS).raw());
     };
@@ -123,6 +129,7 @@ fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {
 }
 
 fn finish(t: &mut Thread, nr: u32, args: &Args, result: i64) -> Option<Ended> {
+    t.context.remember(nr, result);
     match result {
         ERESTARTSYS => t.restart = true,
         ERESTARTNOINTR => t.step_back(),

@@ -57,6 +57,7 @@ pub(crate) fn absolute(t: &Thread, path: &[u8]) -> Meaning {
         }
         Some(ProcFile::Task(..)) => Meaning::Same,
         Some(ProcFile::Counts(counts)) if !counts.differs(t) => Meaning::Same,
+        Some(list) if !procfs::knows_mappings(t, list) => Meaning::Same,
         Some(made) => Meaning::Made(made),
         None => match t.process.in_sysroot(path).map(|p| CString::new(p.as_os_str().as_bytes())) {
             Some(Ok(there)) => Meaning::Other(there),

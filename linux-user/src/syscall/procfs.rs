@@ -6,12 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use jib_frontend_aarch64::cpu;
+use jib_frontend_aarch64::cpu::Profile;
 
 use super::tasks;
 use crate::host;
+use crate::journal;
 use crate::thread::Thread;
-use crate::vma::{Kind, Vma};
+use crate::vma::{Kind, Vma, VmaList};
 
 /// A file of `/proc` that is not passed through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +21,10 @@ pub(crate) enum ProcFile {
     Exe,
     /// `/proc/PID/exe` of another process, which may be a guest, too.
     ExeOf(i32),
-    /// `/proc/self/maps`
-    Maps,
+    /// `/proc/PID/maps`; without a number, of ourselves
+    Maps(Option<i32>),
+    /// `/proc/PID/smaps`
+    Smaps(Option<i32>),
     /// `/proc/self/cmdline`
     Cmdline,
     /// `/proc/self/environ`
@@ -111,7 +114,16 @@ pub(crate) fn recognise(path: &[u8]) -> Option<ProcFile> {
     let own = |p: &[u8], id: i32| p == id.to_string().as_bytes();
     if who != b"self" && who != b"thread-self" && !own(who, host::getpid()) && !own(who, host::gettid()) {
         let pid = std::str::from_utf8(who).ok()?.parse().ok()?;
-        return (parts.next() == Some(b"exe") && parts.next().is_none()).then_some(ProcFile::ExeOf(pid));
+        return match [parts.next(), parts.next(), parts.next(), parts.next()] {
+            [Some(b"exe"), None, ..] => Some(ProcFile::ExeOf(pid)),
+            [Some(b"maps"), None, ..] | [Some(b"task"), Some(_), Some(b"maps"), None] => {
+                Some(ProcFile::Maps(Some(pid)))
+            }
+            [Some(b"smaps"), None, ..] | [Some(b"task"), Some(_), Some(b"smaps"), None] => {
+                Some(ProcFile::Smaps(Some(pid)))
+            }
+            _ => None,
+        };
     }
     let mut name = parts.next()?;
     if name == b"task" {
@@ -123,7 +135,8 @@ pub(crate) fn recognise(path: &[u8]) -> Option<ProcFile> {
     }
     match name {
         b"exe" => Some(ProcFile::Exe),
-        b"maps" => Some(ProcFile::Maps),
+        b"maps" => Some(ProcFile::Maps(None)),
+        b"smaps" => Some(ProcFile::Smaps(None)),
         b"cmdline" => Some(ProcFile::Cmdline),
         b"environ" => Some(ProcFile::Environ),
         b"auxv" => Some(ProcFile::Auxv),
@@ -145,7 +158,7 @@ fn about_threads(path: &[u8]) -> Option<ProcFile> {
         [b"task", task, ref rest @ ..] => {
             let task = Id::from_bytes(task)?;
             match rest {
-                [b"exe" | b"maps" | b"cmdline" | b"environ" | b"auxv"] => None,
+                [b"exe" | b"maps" | b"smaps" | b"cmdline" | b"environ" | b"auxv"] => None,
                 [name] => counts(process, Some(task), name).or(Some(ProcFile::Task(process, task))),
                 _ => Some(ProcFile::Task(process, task)),
             }
@@ -156,7 +169,8 @@ fn about_threads(path: &[u8]) -> Option<ProcFile> {
 
 /// An absolute path for a relative one that leads to such a file, if the directory `dir` is in `/proc`.
 pub(crate) fn absolute(dir: i32, path: &[u8]) -> Option<Vec<u8>> {
-    const NAMES: [&[u8]; 8] = [b"exe", b"maps", b"cmdline", b"environ", b"auxv", b"cpuinfo", b"status", b"stat"];
+    const NAMES: [&[u8]; 9] =
+        [b"exe", b"maps", b"smaps", b"cmdline", b"environ", b"auxv", b"cpuinfo", b"status", b"stat"];
     let last = path.rsplit(|&c| c == b'/').next()?;
     // A number may be a thread.
     if !NAMES.contains(&last) && !last.iter().all(u8::is_ascii_digit) {
@@ -171,9 +185,7 @@ pub(crate) fn absolute(dir: i32, path: &[u8]) -> Option<Vec<u8>> {
 
 /// The program of another process, if that is one of ours: what is mapped where its code begins.
 pub(crate) fn program_of(t: &Thread, pid: i32) -> Option<PathBuf> {
-    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    let own = std::fs::metadata(format!("/proc/self/fd/{}", t.process.own.exe?)).ok()?;
-    if !same(&own, &std::fs::metadata(format!("/proc/{pid}/exe")).ok()?) {
+    if !is_jib(t, pid) {
         return None;
     }
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -189,35 +201,77 @@ pub(crate) fn program_of(t: &Thread, pid: i32) -> Option<PathBuf> {
     path.starts_with('/').then(|| path.into())
 }
 
+/// Is `pid` a process of ours, running a guest?
+fn is_jib(t: &Thread, pid: i32) -> bool {
+    let same = |a: Metadata, b: Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    let own = t.process.own.exe.and_then(|fd| std::fs::metadata(format!("/proc/self/fd/{fd}")).ok());
+    own.zip(std::fs::metadata(format!("/proc/{pid}/exe")).ok()).is_some_and(|(own, theirs)| same(own, theirs))
+}
+
+/// What the guest of another process of ours has mapped.
+fn mapped_by(t: &Thread, pid: i32) -> Option<VmaList> {
+    is_jib(t, pid).then(|| journal::read(pid)).flatten()
+}
+
+/// Does the kernel's file about mappings say something else than the guest is to see?
+pub(crate) fn knows_mappings(t: &Thread, file: ProcFile) -> bool {
+    match file {
+        ProcFile::Maps(Some(pid)) | ProcFile::Smaps(Some(pid)) => mapped_by(t, pid).is_some(),
+        _ => true,
+    }
+}
+
 /// The text of a made-up file.
 pub(crate) fn contents(t: &Thread, file: ProcFile) -> Vec<u8> {
     let facts = &t.process.facts;
     match file {
-        ProcFile::Maps => maps(t).into_bytes(),
+        ProcFile::Maps(pid) => mappings(t, pid, "maps").into_bytes(),
+        ProcFile::Smaps(pid) => mappings(t, pid, "smaps").into_bytes(),
         ProcFile::Cmdline => facts.cmdline.clone(),
         ProcFile::Environ => facts.environ.clone(),
         ProcFile::Auxv => facts.auxv.clone(),
-        ProcFile::CpuInfo => cpu_info().into_bytes(),
+        ProcFile::CpuInfo => cpu_info(Profile::of(&t.vcpu.state)).into_bytes(),
         ProcFile::Counts(counts) => counts.text(t).unwrap_or_default().into_bytes(),
         ProcFile::Exe | ProcFile::ExeOf(_) | ProcFile::Task(..) => Vec::new(),
     }
 }
 
-/// The host's list, cut to the guest's mappings, with the guest's protections.
-fn maps(t: &Thread) -> String {
-    let host = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let inner = t.process.space.lock();
+/// The host's file `name` of process `pid` or of ourselves, cut to the guest's mappings.
+fn mappings(t: &Thread, pid: Option<i32>, name: &str) -> String {
+    let who = pid.map_or("self".to_string(), |pid| pid.to_string());
+    let host = std::fs::read_to_string(format!("/proc/{who}/{name}")).unwrap_or_default();
+    match pid {
+        None => cut(&host, &t.process.space.lock().vmas),
+        Some(pid) => mapped_by(t, pid).map_or_else(String::new, |vmas| cut(&host, &vmas)),
+    }
+}
+
+/// The host's list, cut to the guest's mappings, with the guest's protections. Lines that tell more of a mapping follow
+/// each part of it as they are.
+fn cut(host: &str, vmas: &VmaList) -> String {
     let mut out = String::new();
-    for line in host.lines() {
-        let Some((range, rest)) = line.split_once(' ') else { continue };
-        let Some((start, end)) = range.split_once('-') else { continue };
-        let hex = |s: &str| u64::from_str_radix(s, 16).unwrap_or(0);
-        let (start, end) = (hex(start), hex(end));
-        for (r, vma) in inner.vmas.overlapping(start..end) {
+    let mut lines = host.lines().peekable();
+    while let Some(line) = lines.next() {
+        let mut more = String::new();
+        while let Some(next) = lines.next_if(|next| head(next).is_none()) {
+            more += next;
+            more.push('\n');
+        }
+        let Some((start, end, rest)) = head(line) else { continue };
+        for (r, vma) in vmas.overlapping(start..end) {
             maps_line(&mut out, r.start, r.end, vma, rest, r.start - start);
+            out += &more;
         }
     }
     out
+}
+
+/// Start and end of the mapping that `line` begins to tell of, and the rest of the line.
+fn head(line: &str) -> Option<(u64, u64, &str)> {
+    let (range, rest) = line.split_once(' ')?;
+    let (start, end) = range.split_once('-')?;
+    let hex = |s: &str| u64::from_str_radix(s, 16).ok();
+    Some((hex(start)?, hex(end)?, rest))
 }
 
 /// One line; `rest` is the host's: protection, offset, device, inode, name.
@@ -234,6 +288,8 @@ fn maps_line(out: &mut String, start: u64, end: u64, vma: Vma, rest: &str, skipp
     let name = match vma.kind {
         Kind::Plain | Kind::Image(_) => rest.splitn(5, ' ').nth(4).unwrap_or("").trim_start(),
         Kind::Heap => "[heap]",
+        // Below it is a guard, of which the kernel would not tell.
+        Kind::Stack if vma.prot == 0 => "",
         Kind::Stack => "[stack]",
         Kind::Vdso => "[vdso]",
         Kind::Vvar => "[vvar]",
@@ -245,47 +301,14 @@ fn maps_line(out: &mut String, start: u64, end: u64, vma: Vma, rest: &str, skipp
     out.push('\n');
 }
 
-/// Names of the bits of HWCAP.
-const HWCAP_NAMES: [&str; 32] = [
-    "fp", "asimd", "evtstrm", "aes", "pmull", "sha1", "sha2", "crc32", "atomics", "fphp", "asimdhp", "cpuid",
-    "asimdrdm", "jscvt", "fcma", "lrcpc", "dcpop", "sha3", "sm3", "sm4", "asimddp", "sha512", "sve", "asimdfhm", "dit",
-    "uscat", "ilrcpc", "flagm", "ssbs", "sb", "paca", "pacg",
-];
-/// Names of the bits of HWCAP2 that are not about SVE or SME, with their numbers.
-const HWCAP2_NAMES: [(u32, &str); 19] = [
-    (0, "dcpodp"),
-    (7, "flagm2"),
-    (8, "frint"),
-    (13, "i8mm"),
-    (14, "bf16"),
-    (15, "dgh"),
-    (16, "rng"),
-    (17, "bti"),
-    (18, "mte"),
-    (19, "ecv"),
-    (20, "afp"),
-    (21, "rpres"),
-    (22, "mte3"),
-    (31, "wfxt"),
-    (32, "ebf16"),
-    (34, "cssc"),
-    (35, "rprfm"),
-    (43, "mops"),
-    (44, "hbc"),
-];
-
-fn cpu_info() -> String {
+fn cpu_info(profile: Profile) -> String {
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let bit = |word: u64, n: u32| word >> n & 1 != 0;
-    let first = HWCAP_NAMES.iter().enumerate().filter(|(i, _)| bit(cpu::hwcap(), *i as u32)).map(|(_, n)| *n);
-    let second = HWCAP2_NAMES.iter().filter(|(i, _)| bit(cpu::hwcap2(), *i)).map(|(_, n)| *n);
-    let features: Vec<&str> = first.chain(second).collect();
     let mut out = String::new();
     for n in 0..cpus {
         let text = format!(
             "processor\t: {n}\nBogoMIPS\t: 2000.00\nFeatures\t: {}\nCPU implementer\t: 0x00\nCPU architecture: 8\n\
              CPU variant\t: 0x0\nCPU part\t: 0x000\nCPU revision\t: 0\n\n",
-            features.join(" ")
+            profile.names().join(" ")
         );
         // Writing to a string cannot fail.
         _ = out.write_str(&text);
@@ -301,7 +324,9 @@ mod tests {
     fn own_files_are_recognised_and_no_others() {
         let pid = host::getpid();
         assert_eq!(recognise(b"/proc/self/exe"), Some(ProcFile::Exe));
-        assert_eq!(recognise(format!("/proc/{pid}/maps").as_bytes()), Some(ProcFile::Maps));
+        assert_eq!(recognise(format!("/proc/{pid}/maps").as_bytes()), Some(ProcFile::Maps(None)));
+        assert_eq!(recognise(b"/proc/1/task/2/smaps"), Some(ProcFile::Smaps(Some(1))));
+        assert_eq!(recognise(b"/proc/1/maps"), Some(ProcFile::Maps(Some(1))));
         assert_eq!(recognise(format!("/proc/self/task/{pid}/auxv").as_bytes()), Some(ProcFile::Auxv));
         assert_eq!(recognise(b"/proc/cpuinfo"), Some(ProcFile::CpuInfo));
         assert_eq!(recognise(b"/proc/1/exe"), Some(ProcFile::ExeOf(1)));
@@ -311,7 +336,7 @@ mod tests {
         assert_eq!(recognise(b"/proc/self/task/1"), Some(ProcFile::Task(Id::Own, Id::Of(1))));
         assert_eq!(recognise(b"/proc/self/task/1/comm"), Some(ProcFile::Task(Id::Own, Id::Of(1))));
         for other in [
-            "/proc/1/maps",
+            "/proc/1/numa_maps",
             "/proc/sys/exe",
             "/proc/self/exe/x",
             "/proc/self",
@@ -324,10 +349,18 @@ mod tests {
     }
 
     #[test]
-    fn cpu_features_have_names() {
-        assert!(cpu_info().contains("Features\t: fp asimd "));
-        let named = HWCAP2_NAMES.iter().fold(0u64, |bits, (n, _)| bits | 1 << n);
-        assert_eq!(cpu::hwcap2() & !named, 0, "a bit of HWCAP2 has no name");
-        assert_eq!(cpu::hwcap() >> 32, 0);
+    fn lists_are_cut_to_what_is_the_guests() {
+        let host = "1000-5000 r--p 00002000 08:01 7                          /bin/a\nRss: 4 kB\n\
+                    7000-9000 rw-p 00000000 00:00 0 \nRss: 8 kB\n";
+        let mut vmas = VmaList::default();
+        vmas.insert(0x2000..0x5000, 5, Kind::Plain);
+        let line = format!("{:<73}/bin/a", "00002000-00005000 r-xp 00003000 08:01 7 ");
+        assert_eq!(cut(host, &vmas), format!("{line}\nRss: 4 kB\n"));
+    }
+
+    #[test]
+    fn the_processor_is_described_as_its_profile_says() {
+        assert!(cpu_info(Profile::Max).contains("Features\t: fp asimd aes "));
+        assert!(cpu_info(Profile::V80).contains("Features\t: fp asimd aes pmull sha1 sha2 crc32 cpuid\n"));
     }
 }

@@ -2,6 +2,10 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use jib_frontend_aarch64::cpu::{Feature, Profile};
+use jib_frontend_aarch64::pauth;
+use jib_frontend_aarch64::system::state;
+
 use super::{Answer, Args, copy_in, copy_out, seccomp};
 use crate::host::{self, Errno, try_call};
 use crate::thread::Thread;
@@ -115,13 +119,25 @@ pub(crate) fn setrlimit(t: &mut Thread, a: &Args) -> Answer {
     if is_ours(a[0]) {
         return remember_limit(t, a[0], a[1]).map(|()| 0);
     }
-    Ok(t.pass(libc::SYS_setrlimit, *a))
+    let result = t.pass(libc::SYS_setrlimit, *a);
+    core_limit_changed(t, a[0]);
+    Ok(result)
+}
+
+fn core_limit_changed(t: &mut Thread, resource: u64) {
+    if resource as u32 == libc::RLIMIT_CORE {
+        t.begin_cores();
+    }
 }
 
 pub(crate) fn prlimit64(t: &mut Thread, a: &Args) -> Answer {
     let own = a[0] as i32 == 0 || a[0] as i32 == host::getpid();
     if !own || !is_ours(a[1]) {
-        return Ok(t.pass(libc::SYS_prlimit64, *a));
+        let result = t.pass(libc::SYS_prlimit64, *a);
+        if own {
+            core_limit_changed(t, a[1]);
+        }
+        return Ok(result);
     }
     let old = limit_of(t, a[1])?;
     if a[2] != 0 {
@@ -138,6 +154,41 @@ const PR_SET_TAGGED_ADDR_CTRL: i32 = 55;
 const PR_GET_TAGGED_ADDR_CTRL: i32 = 56;
 const PR_TAGGED_ADDR_ENABLE: u64 = 1;
 
+const PR_PAC_RESET_KEYS: i32 = 54;
+const PR_PAC_SET_ENABLED_KEYS: i32 = 60;
+const PR_PAC_GET_ENABLED_KEYS: i32 = 61;
+/// `PR_PAC_APIAKEY` and so on: all keys, and those that can be disabled.
+const PAC_KEYS: u64 = 0x1f;
+const PAC_SWITCHES: u64 = 0xf;
+
+/// The keys of pointer authentication, which are the thread's own.
+fn pointer_keys(t: &mut Thread, a: &Args) -> Answer {
+    let s = &mut t.vcpu.state;
+    let (mask, on) = (a[1], a[2]);
+    let valid = match a[0] as i32 {
+        PR_PAC_RESET_KEYS => mask & !PAC_KEYS == 0 && a[2..5] == [0; 3],
+        PR_PAC_SET_ENABLED_KEYS => (mask | on) & !PAC_SWITCHES == 0 && on & !mask == 0 && a[3..5] == [0; 2],
+        _ => a[1..5] == [0; 4],
+    };
+    if !valid || !Profile::of(s).has(Feature::Pauth) {
+        return Err(Errno(libc::EINVAL));
+    }
+    match a[0] as i32 {
+        PR_PAC_RESET_KEYS => {
+            let all = if mask == 0 { PAC_KEYS } else { mask };
+            let fresh: [u64; 10] = host::random_words();
+            for key in (0..5u16).filter(|k| all >> k & 1 == 1) {
+                for half in 0..2 {
+                    s.set(state::key(key, half), fresh[usize::from(2 * key + half)]);
+                }
+            }
+        }
+        PR_PAC_SET_ENABLED_KEYS => pauth::enable(s, mask, on),
+        _ => return Ok(pauth::enabled(s) as i64),
+    }
+    Ok(0)
+}
+
 pub(crate) fn prctl(t: &mut Thread, a: &Args) -> Answer {
     match a[0] as i32 {
         PR_SET_TAGGED_ADDR_CTRL if a[1] & !PR_TAGGED_ADDR_ENABLE == 0 && a[2..5] == [0; 3] => {
@@ -148,6 +199,16 @@ pub(crate) fn prctl(t: &mut Thread, a: &Args) -> Answer {
         PR_SET_TAGGED_ADDR_CTRL | PR_GET_TAGGED_ADDR_CTRL => Err(Errno(libc::EINVAL)),
         libc::PR_SET_SECCOMP => seccomp::set_by_prctl(t, a[1], a[2]),
         libc::PR_GET_SECCOMP => Ok(t.seccomp.number()),
+        PR_PAC_RESET_KEYS | PR_PAC_SET_ENABLED_KEYS | PR_PAC_GET_ENABLED_KEYS => pointer_keys(t, a),
+        libc::PR_GET_TID_ADDRESS => {
+            let mut addr = 0u64;
+            // What the host says of a thread that the C library made is that library's.
+            let result = t.pass(libc::SYS_prctl, [a[0], &raw mut addr as u64, a[2], a[3], a[4], 0]);
+            if result == 0 {
+                copy_out(a[1], &t.tid_address(addr).to_le_bytes())?;
+            }
+            Ok(result)
+        }
         // Would move the translator's own heap and stack marks.
         libc::PR_SET_MM => Err(Errno(libc::EPERM)),
         // Exists on x86 only.

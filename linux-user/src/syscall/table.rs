@@ -206,7 +206,7 @@ rows! {
     155 getpgid "d" Pass(SYS_getpgid);
     156 getsid "d" Pass(SYS_getsid);
     157 setsid "" Pass(SYS_setsid);
-    158 getgroups "dp" Pass(SYS_getgroups);
+    158 getgroups "dp" Call(ids::getgroups);
     159 setgroups "dp" Call(ids::setgroups);
     160 uname "p" Call(system::uname);
     161 sethostname "sd" Pass(SYS_sethostname);
@@ -275,14 +275,14 @@ rows! {
     224 swapon "sx" Pass(SYS_swapon);
     225 swapoff "s" Pass(SYS_swapoff);
     226 mprotect "pxx" Call(memory::mprotect);
-    227 msync "pxx" Pass(SYS_msync);
-    228 mlock "px" Pass(SYS_mlock);
-    229 munlock "px" Pass(SYS_munlock);
+    227 msync "pxx" Call(memory::msync);
+    228 mlock "px" Call(memory::mlock);
+    229 munlock "px" Call(memory::munlock);
     230 mlockall "x" Pass(SYS_mlockall);
     231 munlockall "" Pass(SYS_munlockall);
-    232 mincore "pxp" Pass(SYS_mincore);
+    232 mincore "pxp" Call(memory::mincore);
     233 madvise "pxd" Call(memory::madvise);
-    234 remap_file_pages "pxxxx" Missing;
+    234 remap_file_pages "pxxxx" Call(memory::remap_file_pages);
     235 mbind "pxdpdx" Pass(SYS_mbind);
     236 get_mempolicy "ppdpx" Pass(SYS_get_mempolicy);
     237 set_mempolicy "dpd" Pass(SYS_set_mempolicy);
@@ -316,7 +316,7 @@ rows! {
     281 execveat "Dsppx" Call(exec::execveat);
     282 userfaultfd "x" Pass(SYS_userfaultfd);
     283 membarrier "dx" Pass(SYS_membarrier);
-    284 mlock2 "pxx" Pass(SYS_mlock2);
+    284 mlock2 "pxx" Call(memory::mlock2);
     285 copy_file_range "dpdpdx" Pass(SYS_copy_file_range);
     286 preadv2 "dpdddx" Pass(SYS_preadv2);
     287 pwritev2 "dpdddx" Call(ptrace::pwritev2);
@@ -327,7 +327,9 @@ rows! {
     292 io_pgetevents "pddppp" Call(wait::io_pgetevents);
     // A critical section must be aborted when its thread is preempted, up to the very store that commits it. The kernel
     // compares the host's program counter, which is never inside one; and we learn of a preemption when we next leave
-    // translated code, which may be after the store. The C library does without.
+    // translated code, which may be after the store. A number of its own for each thread would make sections safe, but
+    // programs have room for as many as there are processors. Registering without keeping the promise would corrupt
+    // what such programs share; the C library does without, and asks `getcpu`.
     293 rseq "pdxx" Optional;
     294 kexec_file_load "dddsx" Pass(SYS_kexec_file_load);
     424 pidfd_send_signal "ddpx" Pass(424);

@@ -93,6 +93,7 @@ impl Vcpu {
 
     fn reset(&mut self, mpidr: u64) {
         let gic_registers = self.system.gic.version() == Version::V3;
+        self.system.cpu.apply(&mut self.cpu.state);
         state::reset(&mut self.cpu.state, mpidr, gic_registers);
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use jib_backend::Translator;
 use jib_debug::log::{Category, Log};
 use jib_frontend_aarch64::A64System;
+use jib_frontend_aarch64::cpu::Profile;
 use jib_frontend_aarch64::system::exception::{ec, syndrome};
 use jib_frontend_aarch64::system::mmu::Kind;
 use jib_frontend_aarch64::system::state::{self, pstate};
@@ -66,6 +67,8 @@ pub struct Parts {
     pub upper: Arc<UpperHalves>,
     /// Translations of code.
     pub translator: Arc<Translator<A64System>>,
+    /// What the CPU can.
+    pub cpu: Profile,
     /// Where semihosting writes, if there is any.
     pub semihosting: Option<Console>,
     /// What is logged.

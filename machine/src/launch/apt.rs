@@ -1,4 +1,4 @@
-//! Downloads arm64 packages by the host's own `apt-get`, without root and with lists and caches of
+//! Downloads packages, of arm64 as a rule, by the host's own `apt-get`, without root and with lists and caches of
 //! its own: the host's package state stays as it is.
 
 use std::fs;
@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 #[derive(Debug)]
 pub struct Apt {
     dir: PathBuf,
+    machine: String,
 }
 
 impl Apt {
@@ -24,7 +25,12 @@ impl Apt {
             let text = if release.is_empty() { text } else { text.lines().map(|l| of_release(l, release)).collect() };
             fs::write(dir.join("sources").join(name), text)?;
         }
-        Ok(Apt { dir: dir.to_path_buf() })
+        Ok(Apt { dir: dir.to_path_buf(), machine: "arm64".into() })
+    }
+
+    /// The same for the packages of another machine than arm64, of the host's release.
+    pub fn of_machine(dir: &Path, etc: &Path, machine: &str) -> io::Result<Apt> {
+        Ok(Apt { machine: machine.into(), ..Apt::of_release(dir, etc, "")? })
     }
 
     fn command(&self, tool: &str) -> Command {
@@ -36,8 +42,8 @@ impl Apt {
             ("Dir::Cache", self.dir.display().to_string()),
             ("Dir::Etc::sourcelist", "/dev/null".into()),
             ("Dir::Etc::sourceparts", at("sources")),
-            ("APT::Architecture", "arm64".into()),
-            ("APT::Architectures", "arm64".into()),
+            ("APT::Architecture", self.machine.clone()),
+            ("APT::Architectures", self.machine.clone()),
             // Only root would change to another user, who must not write here.
             ("APT::Sandbox::User", "root".into()),
             ("Acquire::Languages", "none".into()),

@@ -309,6 +309,7 @@ fn config(options: &Options, named: Option<&Named>) -> Result<Config, Error> {
         cpus: options.cpus,
         ram: options.memory,
         gic: options.gic,
+        cpu: options.cpu,
         semihosting: options.semihosting,
         disks: disks
             .map(|(spec, n): (_, usize)| Ok((open_disk(spec)?, format!("disk{n}"))))

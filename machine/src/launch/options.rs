@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jib_debug::address::Listener;
 use jib_debug::log::{Log, Sink};
+use jib_frontend_aarch64::cpu::Profile;
 
 use super::fetch::Package;
 use crate::devices::gic::Version;
@@ -47,6 +48,8 @@ pub struct Options {
     pub gic: Version,
     /// True if there is a network.
     pub net: bool,
+    /// What the CPUs can.
+    pub cpu: Profile,
     /// HLT 0xF000 is semihosting.
     pub semihosting: bool,
     /// The guest is stopped after this time.
@@ -82,6 +85,7 @@ impl Default for Options {
             forwards: Vec::new(),
             gic: Version::V3,
             net: true,
+            cpu: Profile::default(),
             semihosting: false,
             timeout: None,
             engine: Engine::default(),

@@ -78,6 +78,7 @@ int main(void) {
     int s;
     if (!fork()) execl("/bin/true", "true", (char *)0);
     wait(&s);
+    sleep(1);
     return 2;
 }
 C

@@ -1,6 +1,6 @@
 # needs: golang-go
 set -e
-mkdir -p /tmp/gomodule && cd /tmp/gomodule
+rm -rf /tmp/gomodule /tmp/gocache && mkdir /tmp/gomodule && cd /tmp/gomodule
 printf 'module example.com/m\ngo 1.19\n' > go.mod
 cat > m.go <<'X'
 package main
@@ -31,7 +31,7 @@ func main() {
 }
 X
 printf 'package main\nimport "testing"\nfunc TestFib(t *testing.T) { if Fib(10) != 55 { t.Fatal() } }\n' > m_test.go
-export HOME=/tmp GOFLAGS=-p=2
+export HOME=/tmp GOCACHE=/tmp/gocache GOFLAGS=-p=2
 go build -o m .
 ./m
 go test ./... | cut -f1,2

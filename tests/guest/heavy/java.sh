@@ -26,7 +26,78 @@ public class T {
     }
 }
 X
+cat > B.java <<'X'
+import java.util.concurrent.*;
+import java.util.concurrent.atomic.*;
+import java.util.concurrent.locks.*;
+import java.util.stream.*;
+
+// A benchmark on all threads: each part is run until it is compiled, and has the same result each time.
+public class B {
+    static long locked = 0;
+
+    static long part(int which) throws Exception {
+        switch (which) {
+            case 0: // fork and join
+                return LongStream.rangeClosed(1, 200_000).parallel().map(x -> x * x % 7919).sum();
+            case 1: { // a shared map
+                ConcurrentHashMap<Integer, LongAdder> map = new ConcurrentHashMap<>();
+                IntStream.range(0, 50_000).parallel().forEach(i -> map.computeIfAbsent(i % 97, k -> new LongAdder()).add(i));
+                return map.values().stream().mapToLong(LongAdder::sum).sum();
+            }
+            case 2: { // monitors and locks
+                locked = 0;
+                Object monitor = new Object();
+                ReentrantLock lock = new ReentrantLock();
+                AtomicLong atomic = new AtomicLong();
+                Thread[] threads = new Thread[4];
+                for (int t = 0; t < threads.length; t++) {
+                    threads[t] = new Thread(() -> {
+                        for (int i = 0; i < 5_000; i++) {
+                            synchronized (monitor) { locked++; }
+                            lock.lock();
+                            try { atomic.set(atomic.get() + 1); } finally { lock.unlock(); }
+                        }
+                    });
+                    threads[t].start();
+                }
+                for (Thread t : threads) t.join();
+                return locked * 1_000_000 + atomic.get();
+            }
+            case 3: { // handing over
+                SynchronousQueue<Integer> queue = new SynchronousQueue<>();
+                Thread giver = new Thread(() -> { try { for (int i = 0; i < 2_000; i++) queue.put(i); } catch (InterruptedException e) { } });
+                giver.start();
+                long sum = 0;
+                for (int i = 0; i < 2_000; i++) sum += queue.take();
+                giver.join();
+                return sum;
+            }
+            default: { // rubbish of many threads
+                return IntStream.range(0, 400).parallel().mapToLong(i -> {
+                    long n = 0;
+                    for (int k = 0; k < 50; k++) n += new StringBuilder("x".repeat(k)).append(new int[1000].length).length();
+                    return n;
+                }).sum();
+            }
+        }
+    }
+
+    public static void main(String[] args) throws Exception {
+        for (int which = 0; which < 5; which++) {
+            long first = part(which);
+            for (int i = 0; i < 20; i++)
+                if (part(which) != first) throw new AssertionError("part " + which);
+            System.out.println(which + " " + first);
+        }
+    }
+}
+X
 P=/usr/lib/jvm/java-17-openjdk-arm64/bin
 $P/java -version 2>&1 | cut -d' ' -f1 | head -1
-$P/javac T.java
+$P/javac T.java B.java
 $P/java T
+$P/java -XX:ActiveProcessorCount=4 B
+# Other collectors, and one thread's code at a time by the interpreter alone.
+$P/java -XX:ActiveProcessorCount=4 -XX:+UseParallelGC B | cksum
+$P/java -Xint T | tail -n 1

@@ -1,6 +1,6 @@
 # needs: rustc cargo
 set -e
-mkdir -p /tmp/crate/src && cd /tmp/crate
+rm -rf /tmp/crate && mkdir -p /tmp/crate/src && cd /tmp/crate
 printf '[package]\nname = "crate1"\nversion = "0.1.0"\nedition = "2021"\n' > Cargo.toml
 cat > src/main.rs <<'X'
 fn main() {

@@ -446,6 +446,58 @@ static void many_threads(void) {
     wait_for(pid, "threads");
 }
 
+// The end of a process is told together with that of its last thread, also to one that only asks.
+static volatile int sleepers;
+static void *sleeps(void *a) { __sync_fetch_and_add(&sleepers, 1); for (;;) pause(); return a; }
+static void with_sleepers(void) {
+    pthread_t t;
+    volatile unsigned long sum = 0;
+    for (int i = 0; i < 6; i++) pthread_create(&t, 0, sleeps, 0);
+    while (sleepers < 6) usleep(1000);
+    // Hot code: a translator has something to do.
+    for (unsigned long i = 0; i < 3000000; i++) sum += i * i;
+    _exit(7);
+}
+static int dead(pid_t pid) {
+    char path[40], line[200] = "", *end;
+    sprintf(path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY);
+    if (fd >= 0) { read(fd, line, sizeof line - 1); close(fd); }
+    return (end = strrchr(line, ')')) && end[2] == 'Z';
+}
+static void last_told(void) {
+    int late = 0, wrong = 0, status;
+    while (waitpid(-1, &status, __WALL) > 0) {}
+    for (int round = 0; round < 12; round++) {
+        fflush(stdout);
+        pid_t pid = fork();
+        if (!pid) { P(PTRACE_TRACEME, 0, 0, 0); raise(SIGSTOP); with_sleepers(); }
+        int made = 0, gone = 0;
+        waitpid(pid, &status, __WALL);
+        P(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACECLONE);
+        P(PTRACE_CONT, pid, 0, 0);
+        for (int stops = 0; stops < 12; stops++) {
+            pid_t who = waitpid(-1, &status, __WALL);
+            made += status >> 16 == PTRACE_EVENT_CLONE;
+            P(PTRACE_CONT, who, 0, 0);
+        }
+        while (!dead(pid)) {
+            siginfo_t info;
+            waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOWAIT | WNOHANG | __WALL);
+            usleep(1000);
+        }
+        while (gone < 6) {
+            pid_t who = waitpid(-1, &status, __WALL | WNOHANG);
+            if (who < 0 || who == pid) break;
+            if (who) gone++; else usleep(100);
+        }
+        pid_t who = waitpid(-1, &status, __WALL | WNOHANG);
+        if (!who) { late++; who = waitpid(-1, &status, __WALL); }
+        wrong += made != 6 || gone != 6 || who != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 7;
+    }
+    printf("last told: %d late, %d wrong\n", late, wrong);
+}
+
 int main(int argc, char **argv) {
     if (argc > 2) return atoi(argv[2]);
     self = argv[0];
@@ -461,4 +513,5 @@ int main(int argc, char **argv) {
     without_tracer();
     many_threads();
     other_programs();
+    last_told();
 }

@@ -1,6 +1,7 @@
 //! Our interpreter as an engine for cases: one region, a flat test memory.
 
 use jib_frontend_aarch64::A64;
+use jib_frontend_aarch64::cpu::Profile;
 use jib_ir::guest::{Fetch, Guest, Limit};
 use jib_ir::interp::{self, CAUSE_ALIGNMENT, Scratch};
 use jib_ir::region::BlockId;
@@ -15,6 +16,8 @@ use crate::oracle::fault_page;
 #[derive(Default, Debug)]
 pub struct Interpreter {
     scratch: Scratch,
+    /// The processor that cases see.
+    pub profile: Profile,
 }
 
 impl Interpreter {
@@ -22,6 +25,7 @@ impl Interpreter {
     pub fn run(&mut self, case: &Case) -> Outcome {
         let mut memory = Memory::of(case);
         let mut state = state_of(case);
+        self.profile.apply(&mut state);
         let end = CODE + 4 * case.words.len() as u64;
         let limit = Limit { insns: case.words.len() as u32, blocks: 1 };
         // Enough for the loops that a case may hold; a longer one shows as a difference.

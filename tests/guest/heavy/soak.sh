@@ -1,0 +1,42 @@
+# needs: stress-ng
+# All of these at once, for JIB_SOAK_SECONDS (300): each checks what it does, and none's memory may grow.
+T=${JIB_SOAK_SECONDS:-300}
+rm -rf /tmp/soak && mkdir /tmp/soak && cd /tmp/soak
+set -- pthread clone fork vfork vforkmany daemon zombie wait exec spawn kill sigq sigrt sigpending sigsuspend sigfd sigfpe \
+    sigsegv sigtrap sigabrt sigchld sigio sigpipe signest switch futex mutex sem sem-sysv pipe pipeherd sock sockpair \
+    sockfd sockmany udp mmap mmapaddr mmapfixed mmapfork mmaphuge mmapmany mremap munmap mprotect madvise mincore brk \
+    malloc stack vm vm-rw vm-segv remap shm shm-sysv msg mq poll epoll eventfd timer timerfd itimer alarm nanosleep \
+    context bad-altstack tee splice vm-splice membarrier userfaultfd io-uring aio aiol funccall cacheline hrtimers \
+    schedpolicy yield sysbadaddr pidfd ptrace seccomp landlock procfs getrandom clock funcret vecmath regs str memcpy \
+    zlib tsearch hdd flock fifo dup rmap access
+O=
+for s; do O="$O --$s 1"; done
+S="--vm-bytes 32m --mmap-bytes 32m --mremap-bytes 8m --hdd-bytes 8m"
+stress-ng --verify --metrics-brief --timeout ${T}s $S $O > log 2>&1 &
+P=$!
+: > sizes
+while kill -0 $P 2> /dev/null; do
+    grep -s -E '^(Name:.stress-ng|RssAnon:)' /proc/[0-9]*/status >> sizes
+    echo round >> sizes
+    sleep $((T / 25 + 1))
+done
+wait $P
+code=$?
+# What it does not have the rights for is not done; that is so natively, too.
+grep -E ' (fail|error): | unsuccessful ' log
+[ $code = 0 ] && echo "$# stressors, no failure"
+# Of those that live from the second quarter on: the least of the last quarter against the most of the second.
+awk '
+    $1 == "round" { n++; next }
+    { split($1, path, "/") }
+    $1 ~ /:Name:$/ { name[path[3]] = $2; next }
+    { if (path[3] in name) { who[NR] = path[3] " " name[path[3]]; size[NR] = $2; round[NR] = n } ; delete name[path[3]] }
+    END {
+        for (i in who) {
+            w = who[i]
+            if (round[i] >= n / 4 && round[i] < n / 2 && size[i] > early[w]) early[w] = size[i]
+            if (round[i] >= n * 3 / 4 && (!(w in late) || size[i] < late[w])) late[w] = size[i]
+        }
+        for (w in late) if (w in early) { seen++; if (late[w] > early[w] + 4096) print w ": grew from", early[w], "to", late[w], "kB" }
+        print (seen > 30 ? "memory looked at" : "memory not looked at: " seen)
+    }' sizes
