@@ -417,13 +417,7 @@ impl<G: Guest> Translator<G> {
 
     /// Lifts what `follows`, and of a page no other words than `words`; the region's code ranges are such as
     /// [`Translator::invalidate`] takes.
-    fn lift(
-        &self,
-        at: At,
-        limit: Limit,
-        words: &PageWords,
-        follows: &dyn Fn(u64) -> bool,
-    ) -> Result<Region, Fault> {
+    fn lift(&self, at: At, limit: Limit, words: &PageWords, follows: &dyn Fn(u64) -> bool) -> Result<Region, Fault> {
         if self.options.memory == Memory::Host {
             return self.guest.lift(at.key, &Following { fetch: &*self.fetch, follows }, limit);
         }

@@ -297,13 +297,7 @@ impl Cache {
     ///
     /// Optimised code takes the place of quick code, never the other way. Indirect exits of `thread`, which if given is the
     /// calling one and runs no code now, find it.
-    pub(crate) fn publish(
-        &mut self,
-        subject: Subject,
-        mut code: Code,
-        tier: Tier,
-        thread: Option<&Thread>,
-    ) -> bool {
+    pub(crate) fn publish(&mut self, subject: Subject, mut code: Code, tier: Tier, thread: Option<&Thread>) -> bool {
         if self.closed {
             return false;
         }
@@ -360,13 +354,7 @@ impl Cache {
 
     /// Makes the exits of `code`, which will be region `id`, go straight to what there is already. (What comes later is
     /// linked when an exit is used.) Those that lead to its `own` host addresses are added to the list there.
-    fn link_ahead(
-        &mut self,
-        id: u64,
-        subject: &Subject,
-        code: &Code,
-        own: (Range<u64>, &mut Vec<(u64, usize)>),
-    ) {
+    fn link_ahead(&mut self, id: u64, subject: &Subject, code: &Code, own: (Range<u64>, &mut Vec<(u64, usize)>)) {
         for &(number, pc) in &code.targets {
             let key = Key { pc, ..subject.at.key };
             let unit = self.units.get(&At { key, ..subject.at });

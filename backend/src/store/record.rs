@@ -65,12 +65,7 @@ impl Name {
 
 impl Record {
     /// The record of `code` for `key`, made by `tier` from `words` in `ranges`.
-    pub(crate) fn new(
-        key: Key,
-        tier: Tier,
-        (ranges, words): (Vec<Range<u64>>, Vec<u32>),
-        code: Code,
-    ) -> Record {
+    pub(crate) fn new(key: Key, tier: Tier, (ranges, words): (Vec<Range<u64>>, Vec<u32>), code: Code) -> Record {
         let name = |r: &Reloc| {
             let name = match r.to {
                 Target::Cells(offset) => Name::Cells(offset),
