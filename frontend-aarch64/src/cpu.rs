@@ -210,8 +210,8 @@ features! {
     Dpb V82 ISAR1[0] = 1, [16 "dcpop"], [];
     /// DC CVADP.
     Dpb2 Default ISAR1[0] = 2, [], [0 "dcpodp"];
-    /// Pointer authentication of addresses, by QARMA5.
-    Pauth Max ISAR1[4] = 1, [30 "paca"], [];
+    /// Pointer authentication of addresses, by an algorithm of our own.
+    Pauth Max ISAR1[8] = 1, [30 "paca"], [];
     /// FJCVTZS.
     Jscvt Default ISAR1[12] = 1, [13 "jscvt"], [];
     /// Complex numbers.
@@ -220,8 +220,8 @@ features! {
     Lrcpc V82 ISAR1[20] = 1, [15 "lrcpc"], [];
     /// LDAPUR, STLUR.
     Lrcpc2 Default ISAR1[20] = 2, [26 "ilrcpc"], [];
-    /// Pointer authentication of values, by QARMA5.
-    PauthGeneric Max ISAR1[24] = 1, [31 "pacg"], [];
+    /// Pointer authentication of values, by the same.
+    PauthGeneric Max ISAR1[28] = 1, [31 "pacg"], [];
     /// FRINT32, FRINT64.
     FrintTs Default ISAR1[32] = 1, [], [8 "frint"];
     /// SB.
@@ -324,7 +324,7 @@ mod tests {
             assert_eq!(Profile::V80.id_register(crm, op2), Some(value), "C{crm}_{op2}");
         }
         assert_eq!(Profile::V82.id_register(6, 0), Some(0x1000_1021_1120));
-        assert_eq!(Profile::Max.id_register(6, 1), Some(0x0010_0011_0121_1012));
+        assert_eq!(Profile::Max.id_register(6, 1), Some(0x0010_0011_1021_1102));
     }
 
     #[test]

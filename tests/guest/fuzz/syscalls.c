@@ -44,9 +44,9 @@ static const int excluded[] = {
     224, 225, 89, 58,    // swapon, swapoff, acct, vhangup
     39, 40, 41, 51,      // umount2, mount, pivot_root, chroot
     81, 267,             // sync, syncfs: as slow as the machine's disks
-    116, 167,            // syslog; prctl, which could leave the child to nobody
+    116,                 // syslog
     118, 119, 122, 274,  // scheduling, which could starve everybody
-    140, 261, 164,       // setpriority, prlimit64, setrlimit: of any process
+    140, 261,            // setpriority, prlimit64: of any process
     154, 157,            // setpgid, setsid
     117,                 // ptrace: of any process
     220, 435,            // clone, clone3: grandchildren that nobody would end
