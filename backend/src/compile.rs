@@ -33,6 +33,8 @@ pub(crate) struct Code {
     pub(crate) faults: Box<FaultTable>,
     /// One link cell per direct exit.
     pub(crate) cells: Box<[AtomicU64]>,
+    /// How many times as long a run takes as other code of the quick tier; 0 means 1.
+    pub(crate) slowness: u32,
     /// Guest instructions executed, see [`Options::count`].
     pub(crate) executed: Box<AtomicU64>,
     /// Ops that the code passes to the evaluator.
@@ -97,6 +99,7 @@ impl Compiler {
             entries: region.entries.iter().map(|e| (region.blocks[e.index()].pc, 0)).collect(),
             faults: Box::new(faults),
             cells,
+            slowness: 1,
             executed,
             ops: lowered.ops,
         };

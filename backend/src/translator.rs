@@ -301,8 +301,7 @@ impl<G: Guest> Translator<G> {
             self.count(unit, quick::FIRST_COUNT as u32);
         }
         let known = unit.optimized.load(Ordering::Relaxed) || unit.queued.load(Ordering::Relaxed);
-        let next = if known { quick::LATER_COUNT } else { quick::FIRST_COUNT };
-        self.with_cache(|c| c.recount(cell, next));
+        self.with_cache(|c| c.recount(cell, known));
     }
 
     /// Counts `n` runs of `unit` and asks for its compilation when it is hot.

@@ -22,6 +22,8 @@ const UNITS: usize = 1 << 17;
 const PIECE: usize = 1 << 7;
 /// Interpreted blocks after which all may know of them, in a thread that stays in its run loop.
 const REPORT: u64 = 1024;
+/// An interpreted run takes as long as about so many of quick code.
+const INTERPRETING: u32 = 32;
 /// Indirect tables where each mode and address space has its own.
 const TABLES: usize = 12;
 
@@ -233,7 +235,10 @@ impl<G: Guest> Vcpu<G> {
         let helpers = self.shared.guest.helpers();
         let exit = interp::run(&block, BlockId(0), &mut self.state, rt, helpers, &mut self.scratch);
         if unit.code.load(Ordering::Relaxed) == 0 {
-            self.shared.count(unit, 1);
+            // Where the quick tier cannot help, interpreting goes on until the code is optimised.
+            let helpless = self.shared.options.quick != u32::MAX
+                && (self.quick.is_none() || unit.too_hard.load(Ordering::Relaxed));
+            self.shared.count(unit, if helpless { INTERPRETING } else { 1 });
         }
         exit
     }

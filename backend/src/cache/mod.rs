@@ -512,17 +512,19 @@ impl Cache {
         let Some(slot) = self.regions.get(&from).and_then(|r| r.cells().get(number)) else { return };
         slot.store(code, Ordering::Release);
         self.links += 1;
-        self.recount(cell, quick::FIRST_COUNT);
+        self.recount(cell, false);
         if let Some(target) = self.regions.get_mut(&to) {
             target.incoming.push((from, number));
         }
     }
 
-    /// Starts the count-down next to `cell` anew, if it has one.
-    pub(crate) fn recount(&self, cell: u64, count: u64) {
+    /// Starts the count-down next to `cell` anew, if it has one. `known`: what the cell leads to is optimised, or will be.
+    pub(crate) fn recount(&self, cell: u64, known: bool) {
         let Some((&base, id)) = self.by_cell.range(..=cell).next_back() else { return };
         let number = (cell - base) as usize / CELL_BYTES;
-        if let Some(counter) = self.regions.get(id).and_then(|r| r.counter(number + 1)) {
+        let Some(region) = self.regions.get(id) else { return };
+        let count = if known { quick::LATER_COUNT } else { quick::first_count(region.code.slowness) };
+        if let Some(counter) = region.counter(number + 1) {
             counter.store(count, Ordering::Relaxed);
         }
     }
@@ -698,6 +700,7 @@ impl Cache {
                 entries: r.code.entries.clone(),
                 faults: r.code.faults.clone(),
                 cells: r.code.cells.iter().map(|_| AtomicU64::new(0)).collect(),
+                slowness: r.code.slowness,
                 executed: Box::default(),
                 ops: r.code.ops.clone(),
             };

@@ -165,7 +165,9 @@ impl QuickCompiler {
             pc: region.key.pc,
         };
         quick.emit().ok()?;
-        let cells = new_cells(quick.exits as usize, stub);
+        // Calls of the evaluator take so much longer that what makes many is hot sooner.
+        let slowness = 1 + (EVALUATION * quick.ops.len()) as u32 / region.insns().max(1);
+        let cells = new_cells(quick.exits as usize, stub, slowness);
         let (ops, points, targets, entries) = (quick.ops, quick.faults, quick.targets, quick.entries);
         let bytes = self.asm.finish().to_vec();
         let mut code = Code {
@@ -175,6 +177,7 @@ impl QuickCompiler {
             entries,
             faults: Box::new(FaultTable { points, recipes: Vec::new(), pc: region.key.pc }),
             cells,
+            slowness,
             ops,
             executed: Box::default(),
         };
@@ -183,9 +186,18 @@ impl QuickCompiler {
     }
 }
 
-/// Cells for `exits` exits, each with its count-down, that lead to `stub`.
-pub(crate) fn new_cells(exits: usize, stub: u64) -> Box<[AtomicU64]> {
-    (0..2 * exits).map(|n| AtomicU64::new(if n % 2 == 0 { stub } else { FIRST_COUNT })).collect()
+/// Cells for `exits` exits of code that takes `slowness` times as long, each with its count-down, that lead to `stub`.
+pub(crate) fn new_cells(exits: usize, stub: u64, slowness: u32) -> Box<[AtomicU64]> {
+    let count = first_count(slowness);
+    (0..2 * exits).map(|n| AtomicU64::new(if n % 2 == 0 { stub } else { count })).collect()
+}
+
+/// An evaluation takes as long as about so many instructions.
+const EVALUATION: usize = 24;
+
+/// [`FIRST_COUNT`] for code that takes `slowness` times as long.
+pub(crate) fn first_count(slowness: u32) -> u64 {
+    (FIRST_COUNT / u64::from(slowness.max(1))).max(1)
 }
 
 /// Uses of an exit before its target is looked at for the first time, and between looks.
