@@ -8,7 +8,7 @@ use jib_ir::eval::{self, FpEnv};
 use jib_ir::op::{Op, Trap};
 use jib_ir::region::Key;
 use jib_ir::runtime::{Access, Exit, Helper, Runtime, Wait};
-use jib_ir::state::{FlagsKind, Slot, State, slot};
+use jib_ir::state::{FIRST_ABOVE, FlagsKind, SECOND_INSIDE, Slot, State, flag_words, slot};
 use jib_ir::ty::Size;
 
 /// Byte offset of backend word `n`.
@@ -254,8 +254,9 @@ pub(crate) extern "sysv64" fn nzcv(kind: u64, a: u64, b: u64) -> Outcome {
 }
 
 /// As [`State::nzcv`], of words that are not in a state.
-fn resolve_flags([kind, a, b]: [u64; 3]) -> u32 {
+fn resolve_flags(words: [u64; 3]) -> u32 {
     use eval::flags;
+    let [kind, a, b] = flag_words(words);
     match kind {
         k if k == FlagsKind::Add32 as u64 => flags::add32(a as u32, b as u32),
         k if k == FlagsKind::Add64 as u64 => flags::add64(a, b),
@@ -339,6 +340,9 @@ std::arch::global_asm!(
     "mov rcx, [rax + 8]",
     "mov rdx, [rax + 16]",
     "mov rax, [rax]",
+    "test eax, {above} + {inside}",
+    "jne 22f",
+    "7:",
     "cmp eax, {sub64}",
     "je 4f",
     "cmp eax, {sub32}",
@@ -380,7 +384,25 @@ std::arch::global_asm!(
     "imul eax, eax, 0x10210000",
     "and eax, 0xf0000000",
     "ret",
+    // As `flag_words`.
+    "22:",
+    "test eax, {above}",
+    "je 23f",
+    "mov rdx, rcx",
+    "mov rcx, rax",
+    "shr rcx, 32",
+    "23:",
+    "test eax, {inside}",
+    "je 24f",
+    "mov edx, eax",
+    "shr edx, 10",
+    "and edx, 0xfffff",
+    "24:",
+    "and eax, 7",
+    "jmp 7b",
     ".size jib_flags, . - jib_flags",
+    above = const FIRST_ABOVE,
+    inside = const SECOND_INSIDE,
     add32 = const FlagsKind::Add32 as u32,
     add64 = const FlagsKind::Add64 as u32,
     sub32 = const FlagsKind::Sub32 as u32,
@@ -538,3 +560,6 @@ impl HostFeatures {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ impl Second {
 /// The first number that is not small.
 const SMALL: u64 = 1 << 14;
 
-/// Marks a word as a recipe; no [`FlagsKind`] has this bit. An instruction's signed 32-bit constant can hold it.
+/// Marks a word as a recipe; no first word of flags has this bit. An instruction's signed 32-bit constant can hold it.
 const MARK: u32 = 1 << 30;
 
 impl Recipe {
@@ -110,7 +110,7 @@ impl Recipe {
 #[inline]
 pub(crate) fn follow(state: &mut State) {
     let at = slot::FLAGS.0 as usize;
-    if state.0[at] >= u64::from(MARK) {
+    if state.0[at] & u64::from(MARK) != 0 {
         make(state, Recipe::decode(state.0[at] as u32));
     }
 }

@@ -23,6 +23,8 @@ use crate::worker::Worker;
 
 /// Most that the quick tier translates at once.
 const QUICK: Limit = Limit { insns: 200, blocks: 24 };
+/// For how many runs each one counts that begins at an exit of optimised code, through the run loop.
+const WAY_OUT: u32 = 64;
 
 /// Translations of one guest address space, shared by all its threads.
 pub struct Translator<G: Guest> {
@@ -302,6 +304,14 @@ impl<G: Guest> Translator<G> {
         }
         let known = unit.optimized.load(Ordering::Relaxed) || unit.queued.load(Ordering::Relaxed);
         self.with_cache(|c| c.recount(cell, known));
+    }
+
+    /// Links the exit behind `cell` with the code of `unit`, or counts how often it is taken.
+    pub(crate) fn link(&self, cell: u64, unit: &Arc<Unit>) {
+        let counted = self.options.threshold != u32::MAX;
+        if self.with_cache(|c| c.link(cell, unit.at, counted)) {
+            self.count(unit, WAY_OUT);
+        }
     }
 
     /// Counts `n` runs of `unit` and asks for its compilation when it is hot.

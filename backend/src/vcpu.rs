@@ -156,7 +156,7 @@ impl<G: Guest> Vcpu<G> {
                 if let Some(cell) = cell.take()
                     && unit.code.load(Ordering::Relaxed) != 0
                 {
-                    self.shared.with_cache(|c| c.link(cell, unit.at));
+                    self.shared.link(cell, &unit);
                 }
                 self.enter(&unit, &location, rt)
             };

@@ -450,3 +450,78 @@ fn requests_to_leave_find_exact_state_at_every_return() {
     // The first one does not close a loop.
     assert_eq!((vcpu.state.x(2), at_return), (1000, 999));
 }
+
+#[test]
+fn what_is_above_a_float_that_a_loop_reads_is_kept() {
+    let v = |n: u16| Slot(slot::V0.0 + 2 * n);
+    let p = Program::default();
+    // V0 += V1's double, X1 times; V1 is read whole only after that, V2 in both ways.
+    let mut b = begin(0x1000);
+    let (sum, by) = (b.get(Ty::V128, v(0)), b.get(Ty::V128, v(1)));
+    let (fmt, shape) = (jib_ir::softfloat::Fmt::D, Shape::Scalar);
+    let sum = b.push(Op::FBin { op: FBinOp::Add, fmt, shape, a: sum, b: by });
+    let twice = b.get(Ty::V128, v(2));
+    let twice = b.push(Op::FBin { op: FBinOp::Add, fmt, shape, a: twice, b: twice });
+    b.push(Op::Set { ty: Ty::V128, slot: v(0), v: sum });
+    b.push(Op::Set { ty: Ty::V128, slot: v(3), v: twice });
+    let (n, one) = (b.get(Ty::I64, x(1)), b.imm64(1));
+    let left = b.sub(n, one);
+    b.set(x(1), left);
+    let c = b.push(Op::Cmp { cc: Cc::Ne, ty: Ty::I64, a: n, b: one });
+    b.end_block(Op::Branch { c, then: BlockId(0), els: BlockId(1) });
+    b.begin_block(0x1004);
+    b.begin_insn(0x1004);
+    let two = b.get(Ty::V128, v(2));
+    b.push(Op::Set { ty: Ty::V128, slot: v(4), v: two });
+    b.end_block(exit(0x2000));
+    p.put(finish(b, 0x1000, &[0]));
+    let mut b = begin(0x2000);
+    let one = b.get(Ty::V128, v(1));
+    b.push(Op::Set { ty: Ty::V128, slot: v(5), v: one });
+    b.end_block(stop(0x2004));
+    p.put(finish(b, 0x2000, &[0]));
+    let mut s = State::default();
+    s.set_x(1, 3);
+    for n in 0..3 {
+        s.set_v(n, 7 << 64 | u128::from(f64::from(n as u32).to_bits()));
+    }
+    let (got, want) = (run(&translator(&p, eager()), &s, 0x1000), run(&translator(&p, interp()), &s, 0x1000));
+    assert_eq!(visible(&got.1), visible(&want.1));
+    assert_eq!((got.1.v(0), got.1.v(5)), (u128::from(3f64.to_bits()), s.v(1)));
+    assert_eq!((got.1.v(3), got.1.v(4)), (u128::from(4f64.to_bits()), s.v(2)));
+}
+
+#[test]
+fn what_optimised_code_leaves_for_often_is_optimised_too() {
+    let p = Program::default();
+    // A loop that leaves for another region each time, which comes back to it. Nothing counts there.
+    let mut b = begin(0x1000);
+    let (n, one) = (b.get(Ty::I64, x(1)), b.imm64(1));
+    let left = b.sub(n, one);
+    b.set(x(1), left);
+    let c = b.push(Op::Cmp { cc: Cc::Ne, ty: Ty::I64, a: n, b: one });
+    b.end_block(Op::Branch { c, then: BlockId(1), els: BlockId(2) });
+    b.begin_block(0x1004);
+    b.begin_insn(0x1004);
+    b.end_block(exit(0x2000));
+    b.begin_block(0x1008);
+    b.begin_insn(0x1008);
+    b.end_block(stop(0x100c));
+    p.put(finish(b, 0x1000, &[0]));
+    let mut b = begin(0x2000);
+    let n = b.get(Ty::I64, x(2));
+    let n = b.add_imm(n, 1);
+    b.set(x(2), n);
+    b.end_block(exit(0x1000));
+    p.put(finish(b, 0x2000, &[0]));
+    let t = translator(&p, Options { quick: 4, threshold: 500, ..eager() });
+    let mut s = State::default();
+    s.set_x(1, 20_000);
+    let (e, s) = run(&t, &s, 0x1000);
+    assert_eq!((e, s.x(2)), (Exit::Svc(1), 19_999));
+    let mut made: Vec<u64> = t.regions().iter().map(|r| r.key.pc).collect();
+    made.sort_unstable();
+    assert!(made.contains(&0x2000) && made.len() >= 2, "{made:x?}");
+    let left: u64 = t.stats().exits.iter().sum();
+    assert!(left < 2000, "compiled code was left {left} times");
+}

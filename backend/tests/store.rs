@@ -135,8 +135,10 @@ fn what_one_run_translates_the_next_one_finds() {
         let folder = Folder::new("next");
         let setting = Setting { threshold, ..Setting::default() };
         let first = run_with(&folder.0, &setting, true);
-        assert_eq!((first.recalled, first.blocks_lifted), (0, ALL), "{first:?}");
-        assert_eq!(first.regions > 0, threshold == 20);
+        // What optimised code leaves for is optimised soon, and its way back with it.
+        let optimised = threshold == 20;
+        assert_eq!((first.recalled, first.blocks_lifted), (0, ALL - u64::from(optimised)), "{first:?}");
+        assert_eq!(first.regions > 0, optimised);
         assert_eq!(folder.files().len(), 1);
         let second = run_with(&folder.0, &setting, true);
         assert_eq!((second.blocks_lifted, second.block_runs), (0, 0), "{second:?}");

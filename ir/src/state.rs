@@ -61,6 +61,9 @@ pub mod slot {
 }
 
 /// How the three words of the flags slot are to be read.
+///
+/// There are short forms, of fewer words: beside the kind, the first one may hold the first operand of 32 bits (with
+/// [`FIRST_ABOVE`]), and a small second one (with [`SECOND_INSIDE`]). What remains comes in the next word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[repr(u64)]
 pub enum FlagsKind {
@@ -78,6 +81,26 @@ pub enum FlagsKind {
     Logic32 = 5,
     /// N and Z of the 64-bit `a`, C and V clear.
     Logic64 = 6,
+}
+
+/// In the first word of flags: its upper half is the first operand.
+pub const FIRST_ABOVE: u32 = 1 << 8;
+/// In the first word of flags: bits 29:10 are the second operand.
+pub const SECOND_INSIDE: u32 = 1 << 9;
+/// The first number too large for there.
+pub const INSIDE: u64 = 1 << 20;
+
+/// The kind and operands that flag words tell of.
+#[inline]
+pub const fn flag_words(words: [u64; 3]) -> [u64; 3] {
+    let [first, second, _] = words;
+    let (above, inside) = (first as u32 & FIRST_ABOVE != 0, first as u32 & SECOND_INSIDE != 0);
+    match (above, inside) {
+        (false, false) => words,
+        (true, false) => [first & 7, first >> 32, second],
+        (true, true) => [first & 7, first >> 32, first >> 10 & (INSIDE - 1)],
+        (false, true) => [first & 7, second, first >> 10 & (INSIDE - 1)],
+    }
 }
 
 /// The guest state of one hardware thread.
@@ -145,8 +168,8 @@ impl State {
     #[inline]
     pub fn nzcv(&self) -> u32 {
         let i = slot::FLAGS.0 as usize;
-        let (a, b) = (self.0[i + 1], self.0[i + 2]);
-        match self.0[i] {
+        let [kind, a, b] = flag_words([self.0[i], self.0[i + 1], self.0[i + 2]]);
+        match kind {
             1 => flags::add32(a as u32, b as u32),
             2 => flags::add64(a, b),
             3 => flags::sub32(a as u32, b as u32),

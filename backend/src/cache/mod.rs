@@ -502,20 +502,32 @@ impl Cache {
     }
 
     /// Makes the exit behind cell address `cell` go straight to `at`, if both are alive.
-    pub(crate) fn link(&mut self, cell: u64, at: At) {
-        let Some((&base, &from)) = self.by_cell.range(..=cell).next_back() else { return };
-        let Some(code) = self.units.get(&at).map(|u| u.code.load(Ordering::Relaxed)).filter(|c| *c != 0) else {
-            return;
-        };
-        let Some(to) = self.region_at(code) else { return };
+    ///
+    /// With `counted`, not from optimised code to such as may still be worth it, for nothing counts there: then this
+    /// is true.
+    pub(crate) fn link(&mut self, cell: u64, at: At, counted: bool) -> bool {
+        self.try_link(cell, at, counted).unwrap_or(false)
+    }
+
+    fn try_link(&mut self, cell: u64, at: At, counted: bool) -> Option<bool> {
+        let (&base, &from) = self.by_cell.range(..=cell).next_back()?;
+        let unit = self.units.get(&at)?;
+        let code = Some(unit.code.load(Ordering::Relaxed)).filter(|c| *c != 0)?;
+        let settled = unit.optimized.load(Ordering::Relaxed) || unit.queued.load(Ordering::Relaxed);
+        let to = self.region_at(code)?;
         let number = (cell - base) as usize / CELL_BYTES;
-        let Some(slot) = self.regions.get(&from).and_then(|r| r.cells().get(number)) else { return };
+        let region = self.regions.get(&from)?;
+        if counted && !settled && region.tier == Tier::Optimized {
+            return Some(true);
+        }
+        let slot = region.cells().get(number)?;
         slot.store(code, Ordering::Release);
         self.links += 1;
         self.recount(cell, false);
         if let Some(target) = self.regions.get_mut(&to) {
             target.incoming.push((from, number));
         }
+        Some(false)
     }
 
     /// Starts the count-down next to `cell` anew, if it has one. `known`: what the cell leads to is optimised, or will be.

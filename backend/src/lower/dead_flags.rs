@@ -1,5 +1,6 @@
-//! Flags that are overwritten before anything reads them, but may be looked at from a fault before that: they are
-//! described by a [`Recipe`] where guest registers still tell them, and stored where not.
+//! Flags that memory does not know, because they are overwritten before anything reads them or because what reads them
+//! has them as values, but that may be looked at from a fault before that: they are described by a [`Recipe`] where
+//! guest registers still tell them, and stored where not.
 
 use cranelift_codegen::ir::{InstBuilder, InstructionData, Opcode, Value, types};
 use jib_ir::region::BlockId;
@@ -58,6 +59,12 @@ impl Lowerer<'_, '_> {
         self.recipe(flags, &mut Kept { clobbers: 0, stash: None }).map(Recipe::encode)
     }
 
+    /// The same of flags that something reads later on: it has their values, only a fault needs the recipe.
+    pub(super) fn note_live_flags(&self) -> Option<u32> {
+        let Some((_, flags)) = self.dirty_flags() else { return Some(0) };
+        self.recipe(flags, &mut Kept { clobbers: 0, stash: None }).map(Recipe::encode)
+    }
+
     /// Makes memory tell the flags to `targets`, which do not read them, with all else in memory.
     pub(super) fn leave_flags(&mut self, targets: &[BlockId]) {
         let Some((i, flags)) = self.dirty_flags() else { return };
@@ -91,6 +98,12 @@ impl Lowerer<'_, '_> {
             return;
         }
         let word = self.recipe_word(flags, &mut kept);
+        let stashed = kept.stash.into_iter().flatten().flatten().count();
+        if self.short_stores(flags).is_some_and(|stores| stores <= stashed) {
+            self.store_flags(flags, slot::FLAGS.offset());
+            self.cur.dirty &= !(1 << i);
+            return;
+        }
         self.store_state(word, slot::FLAGS.offset());
         for (v, place) in kept.stash.into_iter().flatten().zip(STASH) {
             if let Some(v) = v {
@@ -254,8 +267,8 @@ impl Lowerer<'_, '_> {
         let lane = {
             let dfg = &self.b.func.dfg;
             let inst = dfg.value_def(v).inst();
-            match inst.map(|i| (dfg.insts[i], dfg.inst_args(i)[0])) {
-                Some((InstructionData::BinaryImm8 { opcode: Opcode::Extractlane, imm: 0, .. }, whole)) => {
+            match inst.map(|i| (dfg.insts[i], dfg.inst_args(i))) {
+                Some((InstructionData::BinaryImm8 { opcode: Opcode::Extractlane, imm: 0, .. }, &[whole])) => {
                     Some(self.unary(whole, Opcode::Bitcast).unwrap_or(whole))
                 }
                 _ => None,

@@ -88,11 +88,14 @@ impl Lowerer<'_, '_> {
         if targets.iter().all(|t| self.plan.blocks[t.index()].parent.is_some()) {
             return;
         }
-        let live = self.plan.blocks[self.block].flags_wanted;
-        self.flush(live);
+        // Children go on with our flags: that they want them is no reason to write them.
+        let wants = |l: &Self, b: usize| l.plan.flags_live_after(l.region, b, l.region.blocks[b].ops.start);
+        let (children, roots): (Vec<usize>, Vec<usize>) =
+            targets.iter().map(|t| t.index()).partition(|&t| self.plan.blocks[t].parent.is_some());
+        self.flush(roots.into_iter().any(|b| wants(self, b)));
         self.leave_flags(targets);
-        // Children find memory exact for their own pc, but for dead flags.
-        self.cur.stale = false;
+        // Children find memory exact for their own pc, but for flags: dead ones, or such as they must see to first.
+        self.cur.stale = self.cur.dirty != 0 && children.into_iter().any(|b| wants(self, b));
     }
 
     /// Does the edge from this block to `to` close a loop?

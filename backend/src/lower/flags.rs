@@ -3,7 +3,7 @@
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use jib_ir::op::{FlagOp, Op};
-use jib_ir::state::FlagsKind;
+use jib_ir::state::{FIRST_ABOVE, FlagsKind, INSIDE, SECOND_INSIDE};
 use jib_ir::ty::Cond;
 
 use super::{Lowerer, Repr};
@@ -117,6 +117,56 @@ impl Lowerer<'_, '_> {
         let kind = if self.type_of(a) == types::I32 { kind32 } else { kind64 };
         let kind = self.const64(kind as u64);
         (kind, self.to64(a), self.to64(b))
+    }
+
+    /// In how many words `f` has a short form, see [`FlagsKind`], and what the first of them is without an operand.
+    fn short_form(&self, f: Flags) -> Option<(u32, u64)> {
+        let (kind32, kind64, a, b) = match f {
+            Flags::Add { a, b } => (FlagsKind::Add32, FlagsKind::Add64, a, Some(b)),
+            Flags::Sub { a, b } => (FlagsKind::Sub32, FlagsKind::Sub64, a, Some(b)),
+            Flags::Logic { a } => (FlagsKind::Logic32, FlagsKind::Logic64, a, None),
+            _ => return None,
+        };
+        let narrow = self.type_of(a) == types::I32;
+        let small = b.map_or(Some(0), |b| self.const_of(b)).filter(|b| *b < INSIDE);
+        let word = if narrow { kind32 as u32 | FIRST_ABOVE } else { kind64 as u32 };
+        let word = small.map_or(word, |b| word | SECOND_INSIDE | (b as u32) << 10);
+        match (narrow, small) {
+            (true, Some(_)) => Some((1, u64::from(word))),
+            (true, None) | (false, Some(_)) => Some((2, u64::from(word))),
+            (false, None) => None,
+        }
+    }
+
+    /// In how many stores `f` goes to memory, if that is less than three.
+    pub(super) fn short_stores(&self, f: Flags) -> Option<usize> {
+        self.short_form(f).map(|(stores, _)| stores as usize)
+    }
+
+    /// Stores the short form of `f`; false if it has none.
+    pub(super) fn store_short_flags(&mut self, f: Flags, at: i32) -> bool {
+        let Some((stores, word)) = self.short_form(f) else { return false };
+        let (Flags::Add { a, .. } | Flags::Sub { a, .. } | Flags::Logic { a }) = f else { return false };
+        let narrow = self.type_of(a) == types::I32;
+        let first = match (narrow, self.const_of(a)) {
+            (false, _) => self.const64(word),
+            (true, Some(a)) => self.const64(word | a << 32),
+            (true, None) => {
+                let wide = self.to64(a);
+                let above = self.b.ins().ishl_imm_u(wide, 32);
+                self.b.ins().bor_imm_u(above, word as i64)
+            }
+        };
+        self.store_state(first, at);
+        if stores == 2 {
+            let second = match f {
+                Flags::Add { b, .. } | Flags::Sub { b, .. } if narrow => b,
+                _ => a,
+            };
+            let second = self.to64(second);
+            self.store_state(second, at + 8);
+        }
+        true
     }
 
     /// NZCV in bits 31:28 of an `i32`.

@@ -5,7 +5,7 @@ use cranelift_codegen::ir::{InstBuilder, Value, types};
 use jib_ir::op::{FBinOp, FMaskOp, FSignOp, FUnOp, Op};
 use jib_ir::region::Val;
 use jib_ir::softfloat::Fmt;
-use jib_ir::ty::{Shape, lane_of};
+use jib_ir::ty::{Cond, Shape, lane_of};
 
 use super::flags::Flags;
 use super::float_check::{Check, Operand, signs};
@@ -34,7 +34,7 @@ impl Lowerer<'_, '_> {
                 let r = self.checked(Check::NanOrTiny, op, &[c, x, y], r);
                 self.float_result(r)
             }
-            Op::FCmp { fmt: fmt @ (Fmt::S | Fmt::D), a, b, .. } => self.fcmp(op, fmt, a, b),
+            Op::FCmp { fmt: fmt @ (Fmt::S | Fmt::D), signal, a, b } => self.fcmp(op, fmt, signal, a, b),
             Op::FMask { op: mask, fmt: fmt @ (Fmt::S | Fmt::D), shape, a, b } => self.fmask(mask, fmt, shape, a, b),
             Op::FRound { .. } | Op::FCvt { .. } | Op::FToInt { .. } | Op::IntToF { .. } => self.convert(op),
             _ => self.evaluate(op),
@@ -120,9 +120,13 @@ impl Lowerer<'_, '_> {
         Repr::Vec(r)
     }
 
-    /// The flags stay a comparison of floats; NaNs are reported by the evaluator.
-    fn fcmp(&mut self, row: Op, fmt: Fmt, a: Val, b: Val) -> Repr {
+    /// The flags stay a comparison of floats. The host's reports NaNs as a quiet one of Arm's does, if it is made at
+    /// all; else the evaluator reports them.
+    fn fcmp(&mut self, row: Op, fmt: Fmt, signal: bool, a: Val, b: Val) -> Repr {
         let (x, y) = (self.float(fmt, a), self.float(fmt, b));
+        if !signal && self.decides_branch() {
+            return Repr::Flags(Flags::Float { a: x, b: y });
+        }
         let nan = self.b.ins().fcmp(FloatCC::Unordered, x, y);
         let (cold, on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(cold);
@@ -132,6 +136,14 @@ impl Lowerer<'_, '_> {
         self.b.ins().jump(on, &[]);
         self.b.switch_to_block(on);
         Repr::Flags(Flags::Float { a: x, b: y })
+    }
+
+    /// Does the block's branch look at the flags that this op makes?
+    fn decides_branch(&self) -> bool {
+        let last = self.region.blocks[self.block].ops.end as usize - 1;
+        let Op::Branch { c, .. } = self.region.ops[last] else { return false };
+        let flags = Val(self.at);
+        matches!(self.region.ops[c.index()], Op::Cond { cond, f } if f == flags && !matches!(cond, Cond::Al | Cond::Nv))
     }
 
     /// Lane comparisons: the host's report NaNs exactly as Arm's do.

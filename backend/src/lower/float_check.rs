@@ -6,8 +6,9 @@
 //! the host has raised by then are among those that the evaluator reports.
 
 use cranelift_codegen::ir::condcodes::FloatCC;
+use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
-use jib_ir::op::Op;
+use jib_ir::op::{FBinOp, Op};
 use jib_ir::region::Val;
 use jib_ir::softfloat::Fmt;
 use jib_ir::state::slot;
@@ -52,6 +53,15 @@ fn smallest_normal(fmt: Fmt) -> u64 {
     if fmt == Fmt::S { 1 << 23 } else { 1 << 52 }
 }
 
+/// Constants that stay in registers all over the region, in each lane.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// All but the sign.
+    magnitude: Value,
+    /// The smallest normal number.
+    smallest_normal: Value,
+}
+
 /// One operand of an FP op.
 #[derive(Clone, Copy)]
 pub(super) struct Operand {
@@ -92,6 +102,9 @@ impl Lowerer<'_, '_> {
         {
             return self.bits(ty, s);
         }
+        if let Op::VImm { lo: 0, hi: 0 } = self.region.ops[v.index()] {
+            return self.float_const(ty, 0);
+        }
         let v = self.vec_as(vector_of(fmt), v);
         self.b.ins().extractlane(v, 0)
     }
@@ -103,17 +116,56 @@ impl Lowerer<'_, '_> {
 
     /// A constant in lane 0 or in all lanes.
     pub(super) fn float_const(&mut self, ty: Type, bits: u64) -> Value {
+        // Scalars as what instructions take from memory, without a register.
+        match ty {
+            types::F32 => return self.b.ins().f32const(Ieee32::with_bits(bits as u32)),
+            types::F64 => return self.b.ins().f64const(Ieee64::with_bits(bits)),
+            _ => {}
+        }
         let fmt = if ty.lane_type() == types::F32 { Fmt::S } else { Fmt::D };
         let all = self.vconst(in_lanes(fmt, bits));
-        let all = self.cast(vector_of(fmt), all);
+        self.cast(vector_of(fmt), all)
+    }
+
+    /// Makes the [`Limits`] that the region needs, where all of it sees them.
+    pub(super) fn make_limits(&mut self) {
+        for fmt in [Fmt::S, Fmt::D] {
+            let checked = |op: &Op| match *op {
+                Op::FBin { op: FBinOp::Mul | FBinOp::Div, fmt: f, .. } | Op::FMulAdd { fmt: f, .. } => f == fmt,
+                _ => false,
+            };
+            if self.native_fp && self.region.ops.iter().any(checked) {
+                let sign_free = signs(fmt) ^ u128::MAX;
+                let magnitude = self.vconst(sign_free);
+                let magnitude = self.cast(vector_of(fmt), magnitude);
+                let smallest_normal = self.vconst(in_lanes(fmt, smallest_normal(fmt)));
+                let smallest_normal = self.cast(vector_of(fmt), smallest_normal);
+                self.limits[usize::from(fmt == Fmt::D)] = Some(Limits { magnitude, smallest_normal });
+            }
+        }
+    }
+
+    fn limits(&self, ty: Type) -> Option<Limits> {
+        self.limits[usize::from(ty.lane_type() == types::F64)]
+    }
+
+    /// `all`, or its lane 0 if `ty` is that of a scalar.
+    fn as_type(&mut self, ty: Type, all: Value) -> Value {
         if ty.is_vector() { all } else { self.b.ins().extractlane(all, 0) }
     }
 
     /// Clears the sign of a scalar or of each lane.
     pub(super) fn magnitude(&mut self, v: Value) -> Value {
         let ty = self.type_of(v);
-        let sign_free = if ty.lane_type() == types::F32 { u64::from(u32::MAX >> 1) } else { u64::MAX >> 1 };
-        let mask = self.float_const(ty, sign_free);
+        let mask = match self.limits(ty) {
+            Some(limits) => limits.magnitude,
+            None => {
+                let fmt = if ty.lane_type() == types::F32 { Fmt::S } else { Fmt::D };
+                let mask = self.vconst(signs(fmt) ^ u128::MAX);
+                self.cast(vector_of(fmt), mask)
+            }
+        };
+        let mask = self.as_type(ty, mask);
         self.b.ins().band(v, mask)
     }
 
@@ -124,8 +176,13 @@ impl Lowerer<'_, '_> {
             let nan = self.b.ins().fcmp(FloatCC::Unordered, r, r);
             return self.any(nan);
         }
-        let fmt = if ty.lane_type() == types::F32 { Fmt::S } else { Fmt::D };
-        let limit = self.float_const(ty, smallest_normal(fmt));
+        let limit = match self.limits(ty) {
+            Some(limits) => self.as_type(ty, limits.smallest_normal),
+            None => {
+                let fmt = if ty.lane_type() == types::F32 { Fmt::S } else { Fmt::D };
+                self.float_const(ty, smallest_normal(fmt))
+            }
+        };
         let size = self.magnitude(r);
         if !ty.is_vector() {
             return self.b.ins().fcmp(FloatCC::UnorderedOrEqual, size, limit);

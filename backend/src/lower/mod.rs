@@ -18,6 +18,7 @@ mod int;
 mod keep;
 mod lanes;
 mod memory;
+mod narrow;
 mod plan;
 mod probe;
 mod returns;
@@ -141,6 +142,8 @@ struct Lowerer<'a, 'b> {
     block: usize,
     /// Direct exits lowered so far.
     exits: usize,
+    /// What FP results are compared with, by format; see [`float_check`].
+    limits: [Option<float_check::Limits>; 2],
     /// Results of FP operations that raise flags and are not checked.
     loud: Vec<Value>,
     /// FP ops may run on the host's FPU: FPCR is at its reset value.
@@ -260,6 +263,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
             pc: region.key.pc,
             block: 0,
             exits: 0,
+            limits: [None; 2],
             loud: Vec::new(),
             native_fp: region.key.mode & jib_ir::region::Key::FPCR_SET == 0,
         }
@@ -274,6 +278,7 @@ impl<'a, 'b> Lowerer<'a, 'b> {
         self.st = self.b.block_params(start)[0];
         let pc = self.b.block_params(start)[1];
         self.poll(|_| pc);
+        self.make_limits();
         let entries: Vec<_> = self.region.entries.iter().map(|e| (e.index(), self.b.create_block())).collect();
         if let [(_, only)] = entries[..] {
             self.b.ins().jump(only, &[]);

@@ -9,6 +9,8 @@ use jib_ir::region::{BlockId, Region};
 use jib_ir::state::{FlagsKind, STATE_WORDS, Slot, slot};
 use jib_ir::ty::Ty;
 
+use super::narrow::Widths;
+
 /// A set of cached slots, by their dense index.
 pub(crate) type SlotSet = u128;
 
@@ -74,6 +76,8 @@ pub(crate) struct Plan {
     index: [u8; STATE_WORDS],
     /// One plan per block.
     pub(crate) blocks: Vec<BlockPlan>,
+    /// How much of vector slots is wanted at the start of each block.
+    pub(crate) widths: Vec<Widths>,
     /// Reached blocks, parents before children.
     pub(crate) order: Vec<u32>,
     /// Where each block is in it.
@@ -87,6 +91,7 @@ impl Plan {
             slots: Vec::with_capacity(32),
             index: [NO_SLOT; STATE_WORDS],
             blocks: Vec::with_capacity(region.blocks.len()),
+            widths: Vec::new(),
             order: Vec::with_capacity(region.blocks.len()),
             position: Vec::new(),
         };
@@ -97,6 +102,7 @@ impl Plan {
         }
         plan.find_dirty(region);
         plan.find_liveness(region);
+        plan.widths = super::narrow::widths(region, &plan);
         plan.find_flag_kinds(region);
         plan.find_wanted_flags(region);
         plan.find_seen_flags(region);
@@ -136,6 +142,8 @@ impl Plan {
                 owner[w] = Some((slot, class));
             }
         }
+        // Slots are written in this order: the host takes two stores at a time if they are to one line.
+        seen.sort_unstable_by_key(|(slot, _)| slot.0);
         for (slot, class) in seen {
             let range = slot.0 as usize..slot.0 as usize + words_of(class);
             if self.slots.len() < MAX_SLOTS && !range.into_iter().any(|w| bad[w]) {

@@ -5,7 +5,7 @@
 //! the code since the last checkpoint again, in the interpreter. Hence, before an instruction with an effect all
 //! dirty slots are written, and after it the next instruction that can fault starts with another checkpoint.
 
-use cranelift_codegen::ir::{BlockArg, InstBuilder, MemFlagsData, SourceLoc, Value, types};
+use cranelift_codegen::ir::{BlockArg, InstBuilder, MemFlagsData, SourceLoc, Type, Value, types};
 use jib_ir::op::{Effect, Op};
 use jib_ir::region::{InsnMark, Val};
 use jib_ir::state::{FlagsKind, Slot, slot};
@@ -110,7 +110,12 @@ impl Lowerer<'_, '_> {
             }
             self.cur.cur[i] = match self.plan.slots[i].1 {
                 Class::Word => Cur::Word(self.b.append_block_param(clif, types::I64)),
-                Class::Vec => Cur::Vec(Repr::Vec(self.b.append_block_param(clif, types::I8X16))),
+                Class::Vec => {
+                    let ty = self.plan.widths[block].of(i);
+                    let v = self.b.append_block_param(clif, ty);
+                    // Of a scalar nobody looks at what is above it, until the slot is written.
+                    Cur::Vec(if ty == types::I8X16 { Repr::Vec(v) } else { Repr::Scalar(v) })
+                }
                 Class::Flags => {
                     let kind_in = self.plan.blocks[block].flags_in;
                     let a = self.b.append_block_param(clif, types::I64);
@@ -162,7 +167,8 @@ impl Lowerer<'_, '_> {
             match self.plan.slots[i].1 {
                 Class::Word => args.push(self.word(i)),
                 Class::Vec => {
-                    let v = self.whole_slot(i);
+                    let ty = self.plan.widths[target].of(i);
+                    let v = if ty == types::I8X16 { self.whole_slot(i) } else { self.low_of_slot(i, ty) };
                     args.push(v);
                 }
                 Class::Flags => {
@@ -219,6 +225,19 @@ impl Lowerer<'_, '_> {
             }
             Repr::Vec(v) => v,
             _ => unreachable!("vector slots hold vectors"),
+        }
+    }
+
+    /// The float of type `ty` in lane 0 of a vector slot.
+    fn low_of_slot(&mut self, i: usize, ty: Type) -> Value {
+        match self.cur.cur[i] {
+            Cur::Vec(Repr::Scalar(s)) if self.type_of(s).bytes() == ty.bytes() => self.bits(ty, s),
+            Cur::Vec(_) => {
+                let whole = self.whole_slot(i);
+                let lanes = self.cast(ty.by(128 / ty.bits()).unwrap_or(types::F64X2), whole);
+                self.b.ins().extractlane(lanes, 0)
+            }
+            _ => self.load_state(ty, self.plan.slots[i].0.offset()),
         }
     }
 
@@ -318,6 +337,9 @@ impl Lowerer<'_, '_> {
     }
 
     pub(super) fn store_flags(&mut self, flags: Flags, at: i32) {
+        if self.store_short_flags(flags, at) {
+            return;
+        }
         let (kind, a, b) = self.flag_words(flags);
         self.store_state(kind, at);
         self.store_state(a, at + 8);
@@ -349,19 +371,12 @@ impl Lowerer<'_, '_> {
         }
     }
 
-    /// A scalar goes to memory without being made a vector first.
     fn flush_vector(&mut self, i: usize, slot: Slot) {
         match self.vector_slot(i) {
             Repr::Scalar(s) => {
-                if self.type_of(s).bytes() == 8 {
-                    let zero = self.const64(0);
-                    self.store_state(s, slot.offset());
-                    self.store_state(zero, slot.offset() + 8);
-                } else {
-                    let zero = self.vconst(0);
-                    self.store_state(zero, slot.offset());
-                    self.store_state(s, slot.offset());
-                }
+                // Stores are what there is most of: two instructions more are better than a second one.
+                let v = self.whole(s);
+                self.store_state(v, slot.offset());
             }
             Repr::Pair(lo, hi) => {
                 self.store_state(lo, slot.offset());
@@ -386,10 +401,11 @@ impl Lowerer<'_, '_> {
         let InsnMark { op: from, pc, flags_read } = mark;
         self.insn_end = to;
         self.pc = pc;
-        let (mut effect, mut fault) = (false, false);
+        let (mut effect, mut fault, mut call) = (false, false, false);
         for op in &self.region.ops[from as usize..to as usize] {
             match op.effect() {
-                Effect::Store | Effect::Call => effect = true,
+                Effect::Store => effect = true,
+                Effect::Call => (effect, call) = (true, true),
                 Effect::Load => fault = true,
                 Effect::Write => {
                     if let Op::Set { slot, .. } = *op {
@@ -402,11 +418,19 @@ impl Lowerer<'_, '_> {
         if effect || (fault && self.cur.stale) {
             // Whoever goes on from here after a fault reads them where the code itself does, not where the passes left it.
             let live = flags_read || self.plan.flags_live_after(self.region, self.block, from);
-            self.flush(live);
-            self.cur.recipe = self.note_flags(from).unwrap_or_else(|| {
-                self.settle_flags();
-                0
-            });
+            // A helper sees all state.
+            self.flush(call);
+            self.cur.recipe = match if live { self.note_live_flags() } else { self.note_flags(from) } {
+                Some(recipe) => recipe,
+                None if live => {
+                    self.flush(true);
+                    0
+                }
+                None => {
+                    self.settle_flags();
+                    0
+                }
+            };
             self.cur.checkpoint = pc;
             self.cur.stale = false;
             self.set_checkpoint_loc();

@@ -70,13 +70,13 @@ impl Lowerer<'_, '_> {
             Op::VUn { op: un, lane, a } => self.vun(op, un, lane, a),
             Op::VShift { op: shift, lane, imm, a } => self.vshift(shift, lane, imm, a),
             Op::VWiden { signed, lane, a } => {
-                let a = self.vec(a);
+                let a = self.low_only(a);
                 let r = self.widen_low(signed, lane, a);
                 self.whole_of(r)
             }
             Op::VNarrow { lane, a } => self.vnarrow(op, lane, a),
             Op::VMulL { signed, lane, a, b } => {
-                let (a, b) = (self.vec(a), self.vec(b));
+                let (a, b) = (self.low_only(a), self.low_only(b));
                 let (a, b) = (self.widen_low(signed, lane, a), self.widen_low(signed, lane, b));
                 let r = self.b.ins().imul(a, b);
                 self.whole_of(r)
@@ -87,6 +87,13 @@ impl Lowerer<'_, '_> {
             Op::VSat { .. } | Op::VSatMla { .. } | Op::VSatShift { .. } | Op::VSatNarrow { .. } => self.saturate(op),
             _ => unreachable!("op {} has another chapter", self.at),
         }
+    }
+
+    /// A vector of which only the low half counts: what is above a high half moved down need not be cleared.
+    fn low_only(&mut self, v: Val) -> Value {
+        let Op::VHigh { v: whole } = self.region.ops[v.index()] else { return self.vec(v) };
+        let whole = self.vec(whole);
+        self.permute_bytes(whole, whole, |i| 8 | i)
     }
 
     /// A result of any vector type.
