@@ -310,6 +310,8 @@ mod tests {
         for name in ["text", "work.i", "lint.py", "work.py"] {
             assert_eq!(fs::read(a.join(name)).expect("read"), fs::read(b.join(name)).expect("read"), "{name}");
         }
-        [a, b].map(|f| fs::remove_dir_all(f).expect("gone"));
+        for folder in [a, b] {
+            fs::remove_dir_all(folder).expect("gone");
+        }
     }
 }
