@@ -26,16 +26,19 @@ pub(crate) struct Real {
     program: &'static str,
     /// Its arguments. They name files of [`write_work`].
     pub(crate) args: &'static [&'static str],
+    /// Can the host's version be run where it is?
+    native: bool,
 }
 
 const fn real(name: &'static str, program: &'static str, args: &'static [&'static str]) -> Real {
-    Real { name, program, args }
+    Real { name, program, args, native: true }
 }
 
 /// All of them.
 pub(crate) const PROGRAMS: &[Real] = &[
     real("python", "usr/bin/python3", &["-I", "-S", "work.py"]),
-    real("node", "usr/bin/node", &["work.js"]),
+    // Debian's has parts of itself in /usr/share.
+    Real { native: false, ..real("node", "usr/bin/node", &["work.js"]) },
     real("perl", "usr/bin/perl", &["work.pl"]),
     real("lua", "usr/bin/lua5.4", &["work.lua"]),
     real("gawk", "usr/bin/gawk", &["-f", "work.awk", "text"]),
@@ -107,7 +110,7 @@ pub(crate) fn prepare(p: &Real, native: bool) -> Result<Runnable> {
         Ok((root, std::iter::once(program.into()).chain(p.args.iter().map(OsString::from)).collect()))
     };
     let (sysroot, guest) = command(&GUEST)?;
-    let native = match native {
+    let native = match native && p.native {
         true => {
             let (root, line) = command(&HOST)?;
             Some(if p.program.contains('/') { by_linker(&root, line) } else { line })
@@ -307,6 +310,8 @@ mod tests {
         for name in ["text", "work.i", "lint.py", "work.py"] {
             assert_eq!(fs::read(a.join(name)).expect("read"), fs::read(b.join(name)).expect("read"), "{name}");
         }
-        [a, b].map(|f| fs::remove_dir_all(f).expect("gone"));
+        for folder in [a, b] {
+            fs::remove_dir_all(folder).expect("gone");
+        }
     }
 }
