@@ -127,17 +127,18 @@ impl<G: Guest> Translator<G> {
         self.with_cache(Cache::invalidate_all);
     }
 
-    /// Has code ever been compiled that was seen in the page at guest address `addr`? May say so in error. Only where
-    /// addresses are translated.
+    /// Is there code that was seen in the page at guest address `addr`? Only where addresses are translated.
     pub fn has_code_at(&self, addr: u64) -> bool {
-        self.pages_seen.may_contain(virtual_page(addr))
+        let page = virtual_page(addr);
+        self.pages_seen.may_contain(page) && self.with_cache(|c| c.has_code_at(page))
     }
 
     /// The page at guest address `addr` may be mapped elsewhere from now on: other pages' ways to it are cut. Any
     /// thread may call this.
     pub fn unlink_page(&self, addr: u64) {
-        if self.has_code_at(addr) {
-            self.with_cache(|c| c.unlink_virtual_page(virtual_page(addr)));
+        let page = virtual_page(addr);
+        if self.pages_seen.may_contain(page) {
+            self.with_cache(|c| c.unlink_virtual_page(page));
         }
     }
 
@@ -258,6 +259,7 @@ impl<G: Guest> Translator<G> {
             return;
         };
         let bytes = code.bytes.len() as u64;
+        self.pages_seen.add(virtual_page(unit.at.key.pc));
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
             let published = free && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick);
@@ -271,7 +273,6 @@ impl<G: Guest> Translator<G> {
             unit.runs.store(0, Ordering::Relaxed);
             return;
         }
-        self.pages_seen.add(virtual_page(unit.at.key.pc));
         let c = &self.counters;
         c.quick_blocks.fetch_add(1, Ordering::Relaxed);
         c.quick_insns.fetch_add(u64::from(region.insns()), Ordering::Relaxed);

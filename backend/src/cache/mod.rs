@@ -603,6 +603,11 @@ impl Cache {
         }
     }
 
+    /// Is there code that was seen in guest page `page`?
+    pub(crate) fn has_code_at(&self, page: u64) -> bool {
+        self.by_virtual_page.as_ref().and_then(|pages| pages.get(&page)).is_some_and(|ids| !ids.is_empty())
+    }
+
     /// Undoes all links from other pages to code in guest page `page` (see [`virtual_page`]): it may be mapped
     /// elsewhere now.
     pub(crate) fn unlink_virtual_page(&mut self, page: u64) {
