@@ -9,16 +9,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use jib_ir::guest::{Fetch, Guest, Limit};
 use jib_ir::op::Op;
 use jib_ir::region::{Block, BlockId, Key, Region};
-use jib_ir::runtime::{Access, Fault};
+use jib_ir::runtime::Fault;
 
-use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Subject, Thread, Tier, Unit, virtual_page};
+use crate::cache::{
+    ALL_WORDS, At, Cache, Keeping, OUTSIDE, PAGE, PageWords, Subject, Thread, Tier, Unit, virtual_page,
+};
 use crate::code_memory::{CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
+use crate::keep_pages::{Noting, WordsRead};
 use crate::options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats, Watcher};
+use crate::page::{OnePage, PageSet};
 use crate::quick::{self, QuickCompiler};
 use crate::sample;
-use crate::store::Store;
+use crate::store::{PageStore, Store};
 use crate::worker::Worker;
 
 /// Translations of one guest address space, shared by all its threads.
@@ -36,7 +40,7 @@ pub struct Translator<G: Guest> {
     /// What unlinked cells hold.
     pub(crate) stub: u64,
     /// Guest pages that code was compiled for.
-    pages_seen: PageSet,
+    pub(crate) pages_seen: PageSet,
     /// Grows with each death of a region.
     pub(crate) epoch: Arc<AtomicU64>,
     pub(crate) counters: Counters,
@@ -48,6 +52,8 @@ pub struct Translator<G: Guest> {
     pub(crate) owner: AtomicU32,
     /// Where translations are kept, if those made here can be.
     pub(crate) store: Option<Arc<Store>>,
+    /// The same where addresses are translated.
+    pub(crate) pages: Option<Arc<PageStore>>,
 }
 
 /// Counters that are kept without the lock.
@@ -87,7 +93,10 @@ impl<G: Guest> Translator<G> {
         let view = memory.view();
         let paged = options.memory == Memory::Table;
         let store = options.store.clone().filter(|s| s.serves(&options));
-        let mut cache = Cache::new(memory, stub, epoch.clone(), paged, store.is_some());
+        let pages = options.pages.clone().filter(|p| p.serves(&options));
+        let keeping =
+            if pages.is_some() { Keeping::Pages } else { store.as_ref().map_or(Keeping::No, |_| Keeping::Images) };
+        let mut cache = Cache::new(memory, stub, epoch.clone(), paged, keeping);
         if let Some(listener) = &options.listener {
             cache.tell(listener.clone());
         }
@@ -108,6 +117,7 @@ impl<G: Guest> Translator<G> {
             me: me.clone(),
             for_child: Mutex::new(None),
             store,
+            pages,
             owner: AtomicU32::new(std::process::id()),
         });
         if let Some(Watcher(watch)) = watcher {
@@ -125,6 +135,17 @@ impl<G: Guest> Translator<G> {
     /// Kills all translations.
     pub fn invalidate_all(&self) {
         self.with_cache(Cache::invalidate_all);
+    }
+
+    /// Kills all translations and gives their memory back. No thread may run meanwhile.
+    pub fn reset(&self) {
+        self.with_cache(Cache::reset);
+        crate::code_memory::trim();
+    }
+
+    /// Number of guest addresses of which anything is known.
+    pub fn known(&self) -> usize {
+        self.with_cache(|c| c.known())
     }
 
     /// Is there code that was seen in the page at guest address `addr`? Only where addresses are translated.
@@ -200,7 +221,7 @@ impl<G: Guest> Translator<G> {
         loop {
             let unit = self.with_cache(|c| c.unit(at));
             let known = self.block(&unit).is_some() || unit.code.load(Ordering::Acquire) != 0;
-            if known || self.recall(&unit, thread) || self.lift_block(&unit)? {
+            if known || self.recall(&unit, thread) || self.recall_page(&unit) || self.lift_block(&unit)? {
                 return Ok(unit);
             }
         }
@@ -216,8 +237,15 @@ impl<G: Guest> Translator<G> {
     pub(crate) fn lift_block(&self, unit: &Arc<Unit>) -> Result<bool, Fault> {
         let (_sampled, start) = (sample::translating(), self.options.measure.then(std::time::Instant::now));
         let lift = self.with_cache(Cache::begin_lift);
-        match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS) {
+        let read = self.words_read(unit.at);
+        match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS, read.as_ref()) {
             Ok(mut region) => {
+                if let Some(words) = read.and_then(|read| read.of(&region))
+                    && !unit.note_words(words)
+                {
+                    self.with_cache(Cache::forget_lift);
+                    return Ok(false);
+                }
                 // Most blocks run once or twice; the quick tier optimises what it translates.
                 if !self.quick_wanted() {
                     jib_ir::passes::run(&mut region);
@@ -262,7 +290,9 @@ impl<G: Guest> Translator<G> {
         self.pages_seen.add(virtual_page(unit.at.key.pc));
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
-            let published = free && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick);
+            let words = unit.words.get().cloned().unwrap_or_default();
+            let subject = Subject { words, ..Subject::of(&region, unit.at.page) };
+            let published = free && c.publish(subject, code, Tier::Quick);
             if published {
                 unit.drop_block();
             }
@@ -342,14 +372,17 @@ impl<G: Guest> Translator<G> {
         let mut begun = None;
         cache(&mut |c| begun = Some((c.begin_lift(), c.words_run(at))));
         let Some((lift, run)) = begun else { return };
-        let mut made = self.optimized(at, &run).ok().and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
+        let read = self.words_read(at);
+        let region = self.optimized(at, &run, read.as_ref()).ok();
+        let mut made = region.and_then(|r| Some((self.compile_or_give_up(compiler, &r)?, r)));
         let mut published = None;
         cache(&mut |c| match made.take() {
             Some((code, region)) => {
                 let size = (code.bytes.len() as u64, u64::from(region.insns()));
                 let good = c.end_lift(lift, &region.code);
                 self.pages_seen.add(virtual_page(region.key.pc));
-                let subject = Subject::of(&region, at.page);
+                let words = read.as_ref().and_then(|read| read.of(&region)).unwrap_or_default();
+                let subject = Subject { words, ..Subject::of(&region, at.page) };
                 published = (good && c.publish(subject, code, Tier::Optimized)).then_some(size);
             }
             None => {
@@ -391,26 +424,35 @@ impl<G: Guest> Translator<G> {
     }
 
     /// The region at `at` as it is compiled, when of its page the words `run` have run.
-    fn optimized(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
-        let mut region = self.lift_region(at, run)?;
+    fn optimized(&self, at: At, run: &PageWords, read: Option<&WordsRead>) -> Result<Region, Fault> {
+        let mut region = self.lift_region(at, run, read)?;
         jib_ir::passes::run(&mut region);
         Ok(region)
     }
 
     /// Most code of a system runs a few times or never: a region is made of what has run.
-    fn lift_region(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
+    fn lift_region(&self, at: At, run: &PageWords, read: Option<&WordsRead>) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
-        self.lift(at, limit, run)
+        self.lift(at, limit, run, read)
     }
 
-    /// Lifts, of a page no other words than `words`; the region's code ranges are such as [`Translator::invalidate`] takes.
-    fn lift(&self, at: At, limit: Limit, words: &PageWords) -> Result<Region, Fault> {
+    /// Where the words that are read for a translation of `at` are noted, if it is to be kept with them.
+    fn words_read(&self, at: At) -> Option<WordsRead> {
+        (self.pages.is_some() && PageStore::takes(at.key.pc)).then(WordsRead::default)
+    }
+
+    /// Lifts, of a page no other words than `words`; the region's code ranges are such as [`Translator::invalidate`]
+    /// takes. What is read of the page is noted in `read`.
+    fn lift(&self, at: At, limit: Limit, words: &PageWords, read: Option<&WordsRead>) -> Result<Region, Fault> {
         if self.options.memory == Memory::Host {
             return self.guest.lift(at.key, &*self.fetch, limit);
         }
         let base = at.key.pc & !(PAGE - 1);
-        let mut region =
-            self.guest.lift(at.key, &OnePage { fetch: &*self.fetch, base, page: at.page, words }, limit)?;
+        let page = OnePage { fetch: &*self.fetch, base, page: at.page, words };
+        let mut region = match read {
+            Some(read) => self.guest.lift(at.key, &Noting { fetch: &page, read }, limit)?,
+            None => self.guest.lift(at.key, &page, limit)?,
+        };
         for range in &mut region.code {
             *range = range.start - base + at.page..range.end - base + at.page;
         }
@@ -480,12 +522,12 @@ impl<G: Guest> Translator<G> {
     pub fn emit(&self, key: Key, what: Emit) -> Result<String, Error> {
         let at = At { key, page: 0 };
         let run = self.with_cache(|c| c.words_run(at));
-        let optimized = || self.optimized(at, &run).map_err(Error::Fetch);
+        let optimized = || self.optimized(at, &run, None).map_err(Error::Fetch);
         match what {
-            Emit::Ir => Ok(region_text(&self.lift_region(at, &run).map_err(Error::Fetch)?)),
+            Emit::Ir => Ok(region_text(&self.lift_region(at, &run, None).map_err(Error::Fetch)?)),
             Emit::Opt => Ok(region_text(&optimized()?)),
             Emit::Quick => {
-                let mut region = self.lift(at, Limit::BLOCK, &ALL_WORDS).map_err(Error::Fetch)?;
+                let mut region = self.lift(at, Limit::BLOCK, &ALL_WORDS, None).map_err(Error::Fetch)?;
                 jib_ir::passes::run(&mut region);
                 cut_loops(&mut region);
                 let options = Options { count: false, ..self.options.clone() };
@@ -502,56 +544,6 @@ impl<G: Guest> Translator<G> {
                 crate::dump::disassemble(&code.bytes, &code.faults)
             }
         }
-    }
-}
-
-/// Reads the code of one page, seen at guest address `base`, from physical address `page`. A region stays in its page:
-/// where the next one is mapped may change independently.
-struct OnePage<'a> {
-    fetch: &'a (dyn Fetch + Send + Sync),
-    base: u64,
-    page: u64,
-    words: &'a PageWords,
-}
-
-impl Fetch for OnePage<'_> {
-    fn word(&self, pc: u64) -> Result<u32, Fault> {
-        let at = |fault| Fault { addr: pc, ..fault };
-        let offset = pc.wrapping_sub(self.base);
-        if offset >= PAGE || self.words[offset as usize / 256] >> (offset / 4 % 64) & 1 == 0 {
-            return Err(Fault { addr: pc, access: Access::Fetch, cause: 0 });
-        }
-        self.fetch.word(self.page + offset).map_err(at)
-    }
-}
-
-/// A set of pages that grows only and may contain more than was put in.
-struct PageSet(Box<[AtomicU64]>);
-
-impl Default for PageSet {
-    fn default() -> Self {
-        PageSet((0..PageSet::WORDS).map(|_| AtomicU64::new(0)).collect())
-    }
-}
-
-impl PageSet {
-    const WORDS: usize = 2048;
-
-    fn place(&self, page: u64) -> (&AtomicU64, u64) {
-        let hash = page ^ page >> 17;
-        (&self.0[(hash / 64) as usize % PageSet::WORDS], 1 << (hash % 64))
-    }
-
-    fn add(&self, page: u64) {
-        let (word, bit) = self.place(page);
-        if word.load(Ordering::Relaxed) & bit == 0 {
-            word.fetch_or(bit, Ordering::SeqCst);
-        }
-    }
-
-    fn may_contain(&self, page: u64) -> bool {
-        let (word, bit) = self.place(page);
-        word.load(Ordering::SeqCst) & bit != 0
     }
 }
 

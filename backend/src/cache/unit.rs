@@ -23,6 +23,8 @@ pub(crate) struct Unit {
     block: Mutex<Option<Arc<Region>>>,
     /// Guest bytes of the block, once it has been lifted.
     pub(super) extent: OnceLock<Vec<Range<u64>>>,
+    /// The instruction words there, if they are to be kept.
+    pub(crate) words: OnceLock<Vec<u32>>,
     /// Address of compiled code, or 0.
     pub(crate) code: AtomicU64,
     /// Runs in the interpreter.
@@ -37,12 +39,18 @@ pub(crate) struct Unit {
     pub(crate) dead: AtomicBool,
 }
 
+/// About how many bytes a block takes.
+pub(super) fn weight(block: &Region) -> usize {
+    size_of::<Region>() + std::mem::size_of_val(&*block.ops) + std::mem::size_of_val(&*block.marks) + 128
+}
+
 impl Unit {
     pub(super) fn new(at: At) -> Arc<Unit> {
         Arc::new(Unit {
             at,
             block: Mutex::new(None),
             extent: OnceLock::new(),
+            words: OnceLock::new(),
             code: AtomicU64::new(0),
             runs: AtomicU32::new(0),
             too_hard: AtomicBool::new(false),
@@ -62,9 +70,27 @@ impl Unit {
         *self.block.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    pub(super) fn set_extent(&self, ranges: Vec<Range<u64>>) {
+        let _ = self.extent.set(ranges);
+    }
+
     pub(super) fn set_block(&self, region: Region) {
         let _ = self.extent.set(region.code.clone());
         *self.block.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(region));
+    }
+
+    /// Notes the words that its block is made from. False if they were others before: then it is about to die.
+    pub(crate) fn note_words(&self, words: Vec<u32>) -> bool {
+        match self.words.get() {
+            Some(known) => *known == words,
+            // If another thread has been faster, the next time tells.
+            None => self.words.set(words).is_ok(),
+        }
+    }
+
+    /// About how many bytes its block takes, if it is there.
+    pub(super) fn block_weight(&self) -> Option<usize> {
+        self.block.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|b| weight(b))
     }
 
     /// Was it made from guest bytes in `range`? True as long as that is not known.

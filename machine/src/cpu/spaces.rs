@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn a_half_is_forgotten_alone_unless_it_is_everybodys() {
         let mut s = Spaces::default();
-        let both = |s: &mut Spaces| [s.number(true, 1, 0x1000, false), s.number(false, 1, 0xffff_8000_0000_0000, false)];
+        let both =
+            |s: &mut Spaces| [s.number(true, 1, 0x1000, false), s.number(false, 1, 0xffff_8000_0000_0000, false)];
         let [user, kernel] = both(&mut s);
         s.forget_upper();
         let [same, other] = both(&mut s);
