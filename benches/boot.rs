@@ -1,4 +1,4 @@
-//! A guest at work on our JIT, our interpreter and `qemu-system-aarch64`: Debian's kernel to the first line of
+//! A guest at work on our JIT, without and with kept translations, our interpreter and `qemu-system-aarch64`: Debian's kernel to the first line of
 //! userspace, then one stage after the other.
 //!
 //! `cargo bench --bench boot [-- --runs N --interp-runs N --cpus N]`. Runs of the engines take turns; figures are
@@ -38,13 +38,16 @@ struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Engine {
     Qemu,
+    /// Nothing is kept.
     Jit,
+    /// With what earlier runs have kept.
+    Warm,
     Interp,
 }
 
 impl Engine {
     /// In the order of the tables.
-    const ALL: [Engine; 3] = [Engine::Qemu, Engine::Jit, Engine::Interp];
+    const ALL: [Engine; 4] = [Engine::Qemu, Engine::Jit, Engine::Warm, Engine::Interp];
 }
 
 /// Begins a line that ends a stage.
@@ -106,13 +109,19 @@ fn main() -> Result<()> {
     fs::write(&initrd, archive.finish())?;
     println!("{}", host::describe(&["qemu-system-aarch64"]));
     println!("medians of {} runs, of {} for the interpreter; {} CPU(s)\n", args.runs, args.interp_runs, args.cpus);
+    let kept = scratch.path().join("kept");
+    let kept = kept.to_str().context("the folder's name is no text")?;
     let start = |options: &[&str]| jib(options, &guest.kernel, &initrd, args.cpus);
     let command = |engine| match engine {
         Engine::Qemu => qemu(&guest.kernel, &initrd, args.cpus),
-        Engine::Jit => start(&[]),
-        Engine::Interp => start(&["--engine", "interp"]),
+        Engine::Jit => start(&["--cache", "off"]),
+        Engine::Warm => start(&["--cache", kept]),
+        Engine::Interp => start(&["--engine", "interp", "--cache", "off"]),
     };
-    let mut runs: [Vec<Run>; 3] = Default::default();
+    for round in 1..=2 {
+        once(&mut command(Engine::Warm)).with_context(|| format!("run {round} to be kept"))?;
+    }
+    let mut runs: [Vec<Run>; 4] = Default::default();
     for round in 1..=args.runs.max(args.interp_runs) {
         for engine in Engine::ALL {
             let most = if engine == Engine::Interp { args.interp_runs } else { args.runs };
@@ -190,13 +199,15 @@ fn median(runs: &[Run], stage: &str, pick: impl Fn(Time) -> f64) -> Option<f64> 
 }
 
 /// A table as in README.
-fn table(what: &str, runs: &[Vec<Run>; 3], pick: impl Fn(Time) -> f64 + Copy) -> String {
-    let mut text = format!("| {what} seconds | QEMU | jib | interpreter | QEMU / jib | interpreter / jib |\n");
-    text += "|---|---|---|---|---|---|\n";
+fn table(what: &str, runs: &[Vec<Run>; 4], pick: impl Fn(Time) -> f64 + Copy) -> String {
+    let mut text = format!(
+        "| {what} seconds | QEMU | jib | warm | interpreter | QEMU / jib | QEMU / warm | interpreter / jib |\n"
+    );
+    text += "|---|---|---|---|---|---|---|---|\n";
     for (stage, title) in STAGES {
-        let times = [0, 1, 2].map(|n| median(&runs[n], stage, pick));
-        let ratio = |n: usize| Some(times[n]? / times[1]?.max(0.01));
-        let cells = times.into_iter().chain([ratio(0), ratio(2)]);
+        let times = Engine::ALL.map(|engine| median(&runs[engine as usize], stage, pick));
+        let ratio = |a: usize, b: usize| Some(times[a]? / times[b]?.max(0.01));
+        let cells = times.into_iter().chain([ratio(0, 1), ratio(0, 2), ratio(3, 1)]);
         let cells: Vec<String> = cells.map(|c| c.map_or("–".to_string(), |c| format!("{c:.2}"))).collect();
         text += &format!("| {title} | {} |\n", cells.join(" | "));
     }

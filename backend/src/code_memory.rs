@@ -142,6 +142,9 @@ impl CodeMemory {
 
     /// Goes on filling the following segment, which must hold no code that anyone may run.
     pub(crate) fn advance(&mut self) {
+        let (full, len) = (self.segment * self.segment_len(), self.segment_len());
+        // SAFETY: inside of the mapping. The memory stays, mapped to run; here it need not count once more.
+        unsafe { libc::madvise(self.rw.as_ptr().add(full).cast(), len, libc::MADV_DONTNEED) };
         self.segment = self.following_segment();
         // The first segment begins with what is kept for ever.
         self.next = if self.segment == 0 { self.sealed } else { 0 };
@@ -149,6 +152,24 @@ impl CodeMemory {
         for granule in &self.map[self.segment * per + self.next / GRANULE..(self.segment + 1) * per] {
             granule.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Bytes of the arena.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Begins anew behind what is kept for ever, and gives the memory back. Nobody may run any of the code.
+    pub(crate) fn reset(&mut self) {
+        for granule in &self.map[self.sealed / GRANULE..self.used.div_ceil(GRANULE)] {
+            granule.store(0, Ordering::Relaxed);
+        }
+        let keep = self.sealed.next_multiple_of(4096);
+        if self.used > keep {
+            // SAFETY: inside of the mapping, and nobody uses what is there; if the host refuses, it only stays in use.
+            unsafe { libc::madvise(self.rw.as_ptr().add(keep).cast(), self.used - keep, libc::MADV_REMOVE) };
+        }
+        (self.segment, self.next, self.used) = (0, self.sealed, self.sealed);
     }
 
     /// Copies `code` into the segment being filled; its host address, or `None` if there is no room left.
@@ -301,6 +322,15 @@ impl CodeView {
     }
 }
 
+/// Gives memory that was freed back to the host.
+pub(crate) fn trim() {
+    // SAFETY: a plain call of the allocator's.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// So many zeroes, without memory until they are touched.
 pub(crate) fn zeroed(words: usize) -> Box<[AtomicU64]> {
     // SAFETY: zero is a valid atomic integer.
@@ -388,6 +418,25 @@ mod tests {
         m.advance();
         assert_ne!(m.segment, full);
         assert!(m.add(&[0; 1000], &table).is_some());
+    }
+
+    #[test]
+    fn a_reset_arena_is_empty_and_fills_again() {
+        let mut m = CodeMemory::new(1 << 16, false).expect("arena");
+        let table = FaultTable { points: vec![(0, 0x1000)], recipes: Vec::new(), pc: 0x1000 };
+        let stub = m.add(&[0xc3; 10], std::ptr::null()).expect("room");
+        m.seal();
+        let first = m.add(&[1; 9000], &table).or_else(|| m.add(&[1; 1000], &table)).expect("room");
+        while m.segment != 3 {
+            if m.add(&[1; 1000], &table).is_none() {
+                m.advance();
+            }
+        }
+        m.reset();
+        // SAFETY: the arena is alive.
+        assert_eq!(unsafe { m.view().guest_pc(first) }, None);
+        assert_eq!(m.add(&[2; 1000], &table), Some(first), "behind what stays");
+        assert_eq!((m.bytes(stub, 10), m.bytes(first, 2)), (vec![0xc3; 10], vec![2; 2]));
     }
 
     #[test]

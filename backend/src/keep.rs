@@ -71,7 +71,7 @@ impl<G: Guest> Translator<G> {
     }
 
     fn record(&self, made: Made) -> Option<Record> {
-        let Subject { at, ranges } = made.subject;
+        let Subject { at, ranges, .. } = made.subject;
         let words = ranges.iter().flat_map(|r| r.clone().step_by(4)).map(|pc| self.fetch.word(pc).ok());
         let words = words.collect::<Option<Vec<u32>>>()?;
         Some(Record::new(at.key, made.tier, (ranges, words), made.code))

@@ -27,9 +27,11 @@ mod entry;
 pub mod fault;
 mod fork_gate;
 mod keep;
+mod keep_pages;
 mod kick;
 mod lower;
 mod options;
+mod page;
 mod quick;
 mod recipe;
 mod reloc;
@@ -46,7 +48,7 @@ pub use options::{
     CodeListener, EXITS, Emit, EngineKind, Error, Memory, Options, Published, ReadStats, RegionInfo, Stats, TIERS,
     Watcher,
 };
-pub use store::{Image, Images, Store};
+pub use store::{Image, Images, PageStore, Store};
 pub use translator::Translator;
 pub use vcpu::Vcpu;
 

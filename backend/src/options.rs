@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jib_ir::region::Key;
 
 use crate::sample::Sampler;
-use crate::store::Store;
+use crate::store::{PageStore, Store};
 
 /// Which executors may run guest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct Options {
     pub verify: bool,
     /// Where translations are kept for other runs.
     pub store: Option<Arc<Store>>,
+    /// Where a system's translations are kept for other boots.
+    pub pages: Option<Arc<PageStore>>,
     /// Hears of all code as it is published.
     pub listener: Option<CodeListener>,
     /// Count the guest instructions that each tier executes, for [`Stats::executed`] and [`crate::Translator::regions`].
@@ -82,6 +84,7 @@ impl Default for Options {
             optimize: false,
             verify: false,
             store: None,
+            pages: None,
             listener: None,
             count: false,
             measure: false,

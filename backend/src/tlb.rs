@@ -47,8 +47,6 @@ const PAGE_MASK: u64 = !0xfff;
 const VA_MASK: u64 = 0x00ff_ffff_ffff_ffff;
 /// Bit of `ABOUT`: belongs to one address space.
 const PRIVATE: u64 = 1 << 8;
-/// Most ranges of large pages that are told apart.
-const LARGE: usize = 8;
 
 #[repr(C, align(32))]
 struct Entry {
@@ -95,45 +93,82 @@ pub struct Translation {
     pub private: bool,
 }
 
-/// Where translations larger than a page lie: a page in there may have been found in any of many entries.
-#[derive(Default, Debug)]
-pub struct Ranges(Vec<(u64, u64)>);
+/// Where translations larger than a page lie: a page in there may have been found in any of many entries. May say so of
+/// pages that are in none.
+#[derive(Debug)]
+pub struct Ranges {
+    /// By a hash of the address's [`MEDIUM`] and of its [`BIG`], what has translations of that size at most.
+    medium: Box<[u64; MEDIUM_BITS / 64]>,
+    big: [u64; BIG_BITS / 64],
+    /// Some are larger than that.
+    everywhere: bool,
+    empty: bool,
+}
+
+/// log2 of a block of the smallest granule, and of one a level above.
+const MEDIUM: u32 = 21;
+const BIG: u32 = 30;
+const MEDIUM_BITS: usize = 1 << 16;
+const BIG_BITS: usize = 1 << 10;
+
+impl Default for Ranges {
+    fn default() -> Self {
+        Ranges { medium: Box::new([0; MEDIUM_BITS / 64]), big: [0; BIG_BITS / 64], everywhere: false, empty: true }
+    }
+}
+
+/// Word and bit of the block of `1 << shift` bytes around `address`, in a set of `bits`.
+fn place(address: u64, shift: u32, bits: usize) -> (usize, u64) {
+    let block = (address & VA_MASK) >> shift;
+    let hash = (block ^ block >> 16 ^ block >> 25) as usize % bits;
+    (hash / 64, 1 << (hash % 64))
+}
 
 impl Ranges {
     /// Adds the translation of `1 << shift` bytes around `address`.
     pub fn add(&mut self, address: u64, shift: u32) {
-        let first = (address & VA_MASK) >> shift << shift;
-        let last = first + ((1 << shift) - 1);
-        if self.0.iter().any(|r| r.0 <= first && last <= r.1) {
-            return;
-        }
-        self.0.push((first, last));
-        if self.0.len() > LARGE {
-            // Too many to tell apart: one range over all that are in the same half.
-            let upper = |r: &(u64, u64)| r.0 >> 55 != 0;
-            let (high, low): (Vec<_>, Vec<_>) = self.0.drain(..).partition(upper);
-            let join = |rs: Vec<(u64, u64)>| rs.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-            self.0.extend([join(high), join(low)].into_iter().flatten());
+        self.empty = false;
+        if shift <= MEDIUM {
+            let (word, bit) = place(address, MEDIUM, MEDIUM_BITS);
+            self.medium[word] |= bit;
+        } else if shift <= BIG {
+            let (word, bit) = place(address, BIG, BIG_BITS);
+            self.big[word] |= bit;
+        } else {
+            self.everywhere = true;
         }
     }
 
     /// May `address` lie in one?
     pub fn contains(&self, address: u64) -> bool {
-        let address = address & VA_MASK;
-        self.0.iter().any(|r| (r.0..=r.1).contains(&address))
+        if self.empty {
+            return false;
+        }
+        let (word, bit) = place(address, MEDIUM, MEDIUM_BITS);
+        let medium = self.medium[word] & bit != 0;
+        let (word, bit) = place(address, BIG, BIG_BITS);
+        medium || self.big[word] & bit != 0 || self.everywhere
     }
 
     /// May one of `pages` pages from `address` on lie in one?
     pub fn overlaps(&self, address: u64, pages: u64) -> bool {
         let (first, last) = stretch(address, pages);
-        self.0.iter().any(|r| r.0 <= last && first <= r.1)
+        let blocks = (first >> MEDIUM)..=(last >> MEDIUM);
+        // In so many there is taken to be one.
+        let many = blocks.end() - blocks.start() > BLOCKS_LOOKED_AT;
+        !self.empty && (many || blocks.into_iter().any(|block| self.contains(block << MEDIUM)))
     }
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        self.0.clear();
+        if !self.empty {
+            *self = Ranges::default();
+        }
     }
 }
+
+/// Most blocks that are looked at one by one.
+const BLOCKS_LOOKED_AT: u64 = 256;
 
 /// First and last address of `pages` pages from `address` on, without tags.
 fn stretch(address: u64, pages: u64) -> (u64, u64) {
@@ -145,13 +180,28 @@ fn stretch(address: u64, pages: u64) -> (u64, u64) {
 pub struct Table {
     entries: Box<[Entry]>,
     large: Ranges,
+    /// It may hold what belongs to one address space, and what belongs to all.
     private: bool,
+    global: bool,
+    /// It may hold pages of the lower half (bit 55 clear), and of the upper one.
+    halves: [bool; 2],
+}
+
+/// The half of the address space that `address` lies in.
+fn half(address: u64) -> usize {
+    (address >> 55 & 1) as usize
 }
 
 impl Default for Table {
     fn default() -> Self {
         let empty = || Entry { read: EMPTY.into(), write: EMPTY.into(), addend: 0.into(), about: 0.into() };
-        Table { entries: (0..ENTRIES).map(|_| empty()).collect(), large: Ranges::default(), private: false }
+        Table {
+            entries: (0..ENTRIES).map(|_| empty()).collect(),
+            large: Ranges::default(),
+            private: false,
+            global: false,
+            halves: [false; 2],
+        }
     }
 }
 
@@ -175,16 +225,25 @@ impl Table {
         entry.read.store(if t.read { page } else { EMPTY }, Relaxed);
         entry.write.store(if t.write { page } else { EMPTY }, Relaxed);
         self.private |= t.private;
+        self.global |= !t.private;
+        self.halves[half(page)] = true;
         if t.shift > PAGE_SHIFT {
             self.large.add(page, t.shift);
         }
     }
 
+    /// May it hold something that belongs to all address spaces?
+    pub fn has_global(&self) -> bool {
+        self.global
+    }
+
     /// Drops everything.
     pub fn flush(&mut self) {
-        self.entries.iter().for_each(Entry::clear);
-        self.large.clear();
-        self.private = false;
+        if self.halves != [false; 2] {
+            self.entries.iter().for_each(Entry::clear);
+            self.large.clear();
+        }
+        (self.private, self.global, self.halves) = (false, false, [false; 2]);
     }
 
     /// Drops what belongs to one address space.
@@ -198,6 +257,9 @@ impl Table {
 
     /// Drops translations of the page at `address`, in whatever larger translation it was found.
     pub fn flush_page(&mut self, address: u64) {
+        if !self.halves[half(address)] {
+            return;
+        }
         let address = address & VA_MASK;
         if self.large.contains(address) {
             for entry in &self.entries {
@@ -216,6 +278,9 @@ impl Table {
 
     /// Drops translations of `pages` pages from `address` on.
     pub fn flush_pages(&mut self, address: u64, pages: u64) {
+        if self.halves == [false; 2] || (pages <= ENTRIES as u64 && !self.halves[half(address)]) {
+            return;
+        }
         if pages < ENTRIES as u64 && !self.large.overlaps(address, pages) {
             (0..pages).for_each(|i| self.flush_page(address.wrapping_add(i << PAGE_SHIFT)));
             return;
@@ -322,14 +387,27 @@ mod tests {
     }
 
     #[test]
-    fn many_large_ranges_are_still_found() {
+    fn many_large_ranges_are_still_found_and_others_told_apart() {
         let mut t = Table::default();
         for n in 0..20u64 {
             t.fill(&Translation { shift: 21, ..page(n << 30 | 1 << 12, 0x7000_0000) });
         }
-        assert!(t.large.0.len() <= LARGE);
+        assert!(!t.large.contains(0xffff_fbff_fe00_0000), "far away from all of them");
         t.flush_page(19 << 30);
         assert_eq!(t.find(19 << 30 | 1 << 12, 1, false), None);
+        for (shift, apart) in [(16, 1 << 21), (25, 1 << 30), (30, 1 << 30)] {
+            let mut ranges = Ranges::default();
+            let at = 0xffff_8000_4000_0000_u64;
+            ranges.add(at, shift);
+            assert!(ranges.contains(at + 0xf000) && ranges.contains(at & VA_MASK) && ranges.overlaps(at - 0x1000, 2));
+            assert!(!ranges.contains(at + apart) && !ranges.overlaps(at + apart, 500), "{shift}");
+            assert!(ranges.overlaps(at - (4 << 30), 2 << 18), "too many to look at");
+            ranges.clear();
+            assert!(!ranges.contains(at) && !ranges.overlaps(0, 1 << 40));
+        }
+        let mut ranges = Ranges::default();
+        ranges.add(0, 39);
+        assert!(ranges.contains(0x1234_5678_9000));
     }
 
     #[test]

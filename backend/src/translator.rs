@@ -9,16 +9,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use jib_ir::guest::{Fetch, Guest, Limit};
 use jib_ir::op::Op;
 use jib_ir::region::{Block, BlockId, Key, Region};
-use jib_ir::runtime::{Access, Fault};
+use jib_ir::runtime::Fault;
 
-use crate::cache::{ALL_WORDS, At, Cache, OUTSIDE, PAGE, PageWords, Subject, Thread, Tier, Unit, virtual_page};
+use crate::cache::{
+    ALL_WORDS, At, Cache, Keeping, OUTSIDE, PAGE, PageWords, Subject, Thread, Tier, Unit, virtual_page,
+};
 use crate::code_memory::{CodeCopy, CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::fork_gate::ForkGate;
+use crate::keep_pages::{Noting, WordsRead};
 use crate::options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats, Watcher};
+use crate::page::{OnePage, PageSet};
 use crate::quick::{self, QuickCompiler};
 use crate::sample;
-use crate::store::Store;
+use crate::store::{PageStore, Store};
 use crate::worker::Worker;
 
 /// Most that the quick tier translates at once.
@@ -41,7 +45,7 @@ pub struct Translator<G: Guest> {
     /// What unlinked cells hold.
     pub(crate) stub: u64,
     /// Guest pages that code was compiled for.
-    pages_seen: PageSet,
+    pub(crate) pages_seen: PageSet,
     /// Grows with each death of a region.
     pub(crate) epoch: Arc<AtomicU64>,
     pub(crate) counters: Counters,
@@ -53,6 +57,8 @@ pub struct Translator<G: Guest> {
     pub(crate) owner: AtomicU32,
     /// Where translations are kept, if those made here can be.
     pub(crate) store: Option<Arc<Store>>,
+    /// The same where addresses are translated.
+    pub(crate) pages: Option<Arc<PageStore>>,
 }
 
 /// Counters that are kept without the lock.
@@ -92,7 +98,10 @@ impl<G: Guest> Translator<G> {
         let view = memory.view();
         let paged = options.memory == Memory::Table;
         let store = options.store.clone().filter(|s| s.serves(&options));
-        let mut cache = Cache::new(memory, stub, epoch.clone(), paged, store.is_some());
+        let pages = options.pages.clone().filter(|p| p.serves(&options));
+        let keeping =
+            if pages.is_some() { Keeping::Pages } else { store.as_ref().map_or(Keeping::No, |_| Keeping::Images) };
+        let mut cache = Cache::new(memory, stub, epoch.clone(), paged, keeping);
         if let Some(listener) = &options.listener {
             cache.tell(listener.clone());
         }
@@ -113,6 +122,7 @@ impl<G: Guest> Translator<G> {
             me: me.clone(),
             for_child: Mutex::new(None),
             store,
+            pages,
             owner: AtomicU32::new(std::process::id()),
         });
         if let Some(Watcher(watch)) = watcher {
@@ -132,17 +142,29 @@ impl<G: Guest> Translator<G> {
         self.with_cache(Cache::invalidate_all);
     }
 
-    /// Has code ever been compiled that was seen in the page at guest address `addr`? May say so in error. Only where
-    /// addresses are translated.
+    /// Kills all translations and gives their memory back. No thread may run meanwhile.
+    pub fn reset(&self) {
+        self.with_cache(Cache::reset);
+        crate::code_memory::trim();
+    }
+
+    /// Number of guest addresses of which anything is known.
+    pub fn known(&self) -> usize {
+        self.with_cache(|c| c.known())
+    }
+
+    /// Is there code that was seen in the page at guest address `addr`? Only where addresses are translated.
     pub fn has_code_at(&self, addr: u64) -> bool {
-        self.pages_seen.may_contain(virtual_page(addr))
+        let page = virtual_page(addr);
+        self.pages_seen.may_contain(page) && self.with_cache(|c| c.has_code_at(page))
     }
 
     /// The page at guest address `addr` may be mapped elsewhere from now on: other pages' ways to it are cut. Any
     /// thread may call this.
     pub fn unlink_page(&self, addr: u64) {
-        if self.has_code_at(addr) {
-            self.with_cache(|c| c.unlink_virtual_page(virtual_page(addr)));
+        let page = virtual_page(addr);
+        if self.pages_seen.may_contain(page) {
+            self.with_cache(|c| c.unlink_virtual_page(page));
         }
     }
 
@@ -204,7 +226,7 @@ impl<G: Guest> Translator<G> {
         loop {
             let unit = self.with_cache(|c| c.unit(at));
             let known = self.block(&unit).is_some() || unit.code.load(Ordering::Acquire) != 0;
-            if known || self.recall(&unit, thread) || self.lift_block(&unit)? {
+            if known || self.recall(&unit, thread) || self.recall_page(&unit) || self.lift_block(&unit)? {
                 return Ok(unit);
             }
         }
@@ -220,8 +242,15 @@ impl<G: Guest> Translator<G> {
     pub(crate) fn lift_block(&self, unit: &Arc<Unit>) -> Result<bool, Fault> {
         let (_sampled, start) = (sample::translating(), self.options.measure.then(std::time::Instant::now));
         let lift = self.with_cache(Cache::begin_lift);
-        match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS, &|_| true) {
+        let read = self.words_read(unit.at);
+        match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS, &|_| true, read.as_ref()) {
             Ok(mut region) => {
+                if let Some(words) = read.and_then(|read| read.of(&region))
+                    && !unit.note_words(words)
+                {
+                    self.with_cache(Cache::forget_lift);
+                    return Ok(false);
+                }
                 // Most blocks run once or twice; the quick tier optimises what it translates.
                 if !self.quick_wanted() {
                     jib_ir::passes::run(&mut region);
@@ -263,22 +292,26 @@ impl<G: Guest> Translator<G> {
         // As much as has been interpreted; less, where that is too much at once.
         let made = [QUICK, Limit::BLOCK].into_iter().find_map(|limit| {
             let follows = |pc| self.with_cache(|c| c.is_interpreted(unit.at.to(pc)));
-            let mut region = self.lift(unit.at, limit, &ALL_WORDS, &follows).ok()?;
+            let read = self.words_read(unit.at);
+            let mut region = self.lift(unit.at, limit, &ALL_WORDS, &follows, read.as_ref()).ok()?;
             compiler.optimize(&mut region);
-            Some((compiler.compile(&region, self.stub)?, region))
+            let words = read.and_then(|read| read.of(&region)).unwrap_or_default();
+            Some((compiler.compile(&region, self.stub)?, region, words))
         });
-        let Some((code, region)) = made else {
+        let Some((code, region, words)) = made else {
             self.with_cache(|c| c.end_lift(lift, &[]));
             unit.too_hard.store(true, Ordering::Relaxed);
             return;
         };
         let bytes = code.bytes.len() as u64;
+        self.pages_seen.add(virtual_page(unit.at.key.pc));
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
             let good = c.end_lift(lift, &region.code) && free;
             // With tables for each mode and address space, only the run loop knows which one it is.
             let thread = Some(thread).filter(|t| t.tables.len() == 1);
-            let published = good && c.publish(Subject::of(&region, unit.at.page), code, Tier::Quick, thread);
+            let subject = Subject { words, ..Subject::of(&region, unit.at.page) };
+            let published = good && c.publish(subject, code, Tier::Quick, thread);
             if published {
                 c.drop_blocks(unit.at, region.blocks.iter().map(|b| b.pc));
             }
@@ -289,7 +322,6 @@ impl<G: Guest> Translator<G> {
             unit.runs.store(0, Ordering::Relaxed);
             return;
         }
-        self.pages_seen.add(virtual_page(unit.at.key.pc));
         let c = &self.counters;
         c.quick_blocks.fetch_add(1, Ordering::Relaxed);
         c.quick_insns.fetch_add(u64::from(region.insns()), Ordering::Relaxed);
@@ -302,8 +334,7 @@ impl<G: Guest> Translator<G> {
         if !unit.optimized.load(Ordering::Relaxed) {
             self.count(unit, quick::FIRST_COUNT as u32);
         }
-        let known = unit.optimized.load(Ordering::Relaxed) || unit.queued.load(Ordering::Relaxed);
-        self.with_cache(|c| c.recount(cell, known));
+        self.with_cache(|c| c.recount(cell, unit.is_settled()));
     }
 
     /// Links the exit behind `cell` with the code of `unit`, or counts how often it is taken.
@@ -366,7 +397,8 @@ impl<G: Guest> Translator<G> {
         let mut begun = None;
         cache(&mut |c| begun = Some((c.begin_lift(), c.words_run(at))));
         let Some((lift, run)) = begun else { return };
-        let optimized = self.lift_region(at, &run).map(|mut region| {
+        let read = self.words_read(at);
+        let optimized = self.lift_region(at, &run, read.as_ref()).map(|mut region| {
             compiler.optimize(&mut region);
             region
         });
@@ -377,7 +409,8 @@ impl<G: Guest> Translator<G> {
                 let size = (code.bytes.len() as u64, u64::from(region.insns()));
                 let good = c.end_lift(lift, &region.code);
                 self.pages_seen.add(virtual_page(region.key.pc));
-                let subject = Subject::of(&region, at.page);
+                let words = read.as_ref().and_then(|read| read.of(&region)).unwrap_or_default();
+                let subject = Subject { words, ..Subject::of(&region, at.page) };
                 published = (good && c.publish(subject, code, Tier::Optimized, None)).then_some(size);
             }
             None => {
@@ -419,20 +452,34 @@ impl<G: Guest> Translator<G> {
     }
 
     /// The region at `at`, when of its page the words `run` have run: most code of a system runs a few times or never.
-    fn lift_region(&self, at: At, run: &PageWords) -> Result<Region, Fault> {
+    fn lift_region(&self, at: At, run: &PageWords, read: Option<&WordsRead>) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
-        self.lift(at, limit, run, &|_| true)
+        self.lift(at, limit, run, &|_| true, read)
+    }
+
+    /// Where the words that are read for a translation of `at` are noted, if it is to be kept with them.
+    fn words_read(&self, at: At) -> Option<WordsRead> {
+        (self.pages.is_some() && PageStore::takes(at.key.pc)).then(WordsRead::default)
     }
 
     /// Lifts what `follows`, and of a page no other words than `words`; the region's code ranges are such as
-    /// [`Translator::invalidate`] takes.
-    fn lift(&self, at: At, limit: Limit, words: &PageWords, follows: &dyn Fn(u64) -> bool) -> Result<Region, Fault> {
+    /// [`Translator::invalidate`] takes. What is read of the page is noted in `read`.
+    fn lift(
+        &self,
+        at: At,
+        limit: Limit,
+        words: &PageWords,
+        follows: &dyn Fn(u64) -> bool,
+        read: Option<&WordsRead>,
+    ) -> Result<Region, Fault> {
         if self.options.memory == Memory::Host {
             return self.guest.lift(at.key, &Following { fetch: &*self.fetch, follows }, limit);
         }
         let base = at.key.pc & !(PAGE - 1);
         let page = OnePage { fetch: &*self.fetch, base, page: at.page, words };
-        let mut region = self.guest.lift(at.key, &Following { fetch: &page, follows }, limit)?;
+        let noting = read.map(|read| Noting { fetch: &page, read });
+        let fetch = noting.as_ref().map_or(&page as &dyn Fetch, |noting| noting);
+        let mut region = self.guest.lift(at.key, &Following { fetch, follows }, limit)?;
         for range in &mut region.code {
             *range = range.start - base + at.page..range.end - base + at.page;
         }
@@ -505,15 +552,15 @@ impl<G: Guest> Translator<G> {
         let at = At { key, page: 0 };
         let run = self.with_cache(|c| c.words_run(at));
         let optimized = || -> Result<Region, Error> {
-            let mut region = self.lift_region(at, &run).map_err(Error::Fetch)?;
+            let mut region = self.lift_region(at, &run, None).map_err(Error::Fetch)?;
             jib_ir::passes::run(&mut region);
             Ok(region)
         };
         match what {
-            Emit::Ir => Ok(region_text(&self.lift_region(at, &run).map_err(Error::Fetch)?)),
+            Emit::Ir => Ok(region_text(&self.lift_region(at, &run, None).map_err(Error::Fetch)?)),
             Emit::Opt => Ok(region_text(&optimized()?)),
             Emit::Quick => {
-                let mut region = self.lift(at, Limit::BLOCK, &ALL_WORDS, &|_| true).map_err(Error::Fetch)?;
+                let mut region = self.lift(at, Limit::BLOCK, &ALL_WORDS, &|_| true, None).map_err(Error::Fetch)?;
                 jib_ir::passes::run(&mut region);
                 cut_loops(&mut region);
                 let options = Options { count: false, ..self.options.clone() };
@@ -550,56 +597,6 @@ impl Fetch for Following<'_> {
 
     fn follows(&self, pc: u64) -> bool {
         (self.follows)(pc)
-    }
-}
-
-/// Reads the code of one page, seen at guest address `base`, from physical address `page`. A region stays in its page:
-/// where the next one is mapped may change independently.
-struct OnePage<'a> {
-    fetch: &'a (dyn Fetch + Send + Sync),
-    base: u64,
-    page: u64,
-    words: &'a PageWords,
-}
-
-impl Fetch for OnePage<'_> {
-    fn word(&self, pc: u64) -> Result<u32, Fault> {
-        let at = |fault| Fault { addr: pc, ..fault };
-        let offset = pc.wrapping_sub(self.base);
-        if offset >= PAGE || self.words[offset as usize / 256] >> (offset / 4 % 64) & 1 == 0 {
-            return Err(Fault { addr: pc, access: Access::Fetch, cause: 0 });
-        }
-        self.fetch.word(self.page + offset).map_err(at)
-    }
-}
-
-/// A set of pages that grows only and may contain more than was put in.
-struct PageSet(Box<[AtomicU64]>);
-
-impl Default for PageSet {
-    fn default() -> Self {
-        PageSet((0..PageSet::WORDS).map(|_| AtomicU64::new(0)).collect())
-    }
-}
-
-impl PageSet {
-    const WORDS: usize = 2048;
-
-    fn place(&self, page: u64) -> (&AtomicU64, u64) {
-        let hash = page ^ page >> 17;
-        (&self.0[(hash / 64) as usize % PageSet::WORDS], 1 << (hash % 64))
-    }
-
-    fn add(&self, page: u64) {
-        let (word, bit) = self.place(page);
-        if word.load(Ordering::Relaxed) & bit == 0 {
-            word.fetch_or(bit, Ordering::SeqCst);
-        }
-    }
-
-    fn may_contain(&self, page: u64) -> bool {
-        let (word, bit) = self.place(page);
-        word.load(Ordering::SeqCst) & bit != 0
     }
 }
 

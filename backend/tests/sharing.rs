@@ -285,3 +285,22 @@ fn a_fork_and_a_compiling_thread_do_not_wait_for_each_other() {
         assert!(t.stats().regions > 10, "nothing was compiled meanwhile: {:?}", t.stats());
     }
 }
+
+#[test]
+fn what_ran_once_is_forgotten_before_it_takes_more_room_than_code_may() {
+    const BLOCKS: u64 = 10_000;
+    let p = Program::default();
+    for n in 0..BLOCKS {
+        let next = if n + 1 == BLOCKS { stop(0x10_0000 + 64 * BLOCKS) } else { exit(0x10_0000 + 64 * (n + 1)) };
+        p.put(step(0x10_0000 + 64 * n, n, next));
+    }
+    let t = translator(&p, Options { quick: 8, threshold: 3000, cache_bytes: 1 << 20, ..eager() });
+    for _ in 0..3 {
+        let (e, s) = run(&t, &State::default(), 0x10_0000);
+        assert_eq!((e, s.x(1)), (Exit::Svc(1), BLOCKS * (BLOCKS - 1) / 2));
+        assert!((1..2500).contains(&t.known()), "{}", t.known());
+    }
+    t.reset();
+    assert_eq!(t.known(), 0);
+    assert_eq!(run(&t, &State::default(), 0x10_0000).0, Exit::Svc(1));
+}

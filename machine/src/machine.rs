@@ -225,11 +225,22 @@ impl Machine {
         }
     }
 
+    /// After [`Machine::run`]: writes translations for the next time, if they are to be kept.
+    pub fn keep(&self) {
+        self.translator.keep_pages();
+    }
+
+    /// Number of guest addresses of which translations are remembered.
+    pub fn known(&self) -> usize {
+        self.translator.known()
+    }
+
     /// After [`Machine::run`]: returns the devices to their state at power-on, ready to run again. RAM
     /// keeps its content.
     pub fn reset(&self) {
         self.board.reset();
-        self.translator.invalidate_all();
+        self.keep();
+        self.translator.reset();
         self.cpus.signals.iter().for_each(|s| s.rearm());
     }
 

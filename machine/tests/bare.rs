@@ -1,15 +1,19 @@
 //! Bare-metal programs on every engine: code that changes, mappings that change, address spaces, faults. The programs
 //! say themselves what they found; what they must find is the architecture's, not ours.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use jib_backend::EngineKind;
+use jib_backend::cache_dir::CacheDir;
+use jib_backend::{EngineKind, PageStore, Stats};
 use jib_machine::board::{Board, Config};
 use jib_machine::cpu::Stop;
 use jib_machine::devices::gic::Version;
 use jib_machine::host::Output;
 use jib_machine::loader;
-use jib_machine::machine::{Engine, Machine};
+use jib_machine::machine::{Engine, Machine, Outcome};
+use jib_testing::tools::Scratch;
 use jib_testing::{guest, tools};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -51,6 +55,15 @@ impl Output for Line {
     }
 }
 
+/// The program `name`.
+fn compiled(name: &str) -> Vec<u8> {
+    // The programs' common part is a header, which the compiler finds beside them.
+    let source = tools::root().join("machine/tests/bare").join(name).with_extension("c");
+    let header = std::fs::read(source.with_file_name("bare.h")).expect("the common part");
+    let flags = format!("{FLAGS} -DHEADER={}", header.iter().fold(7u32, |h, b| h.wrapping_mul(31) ^ u32::from(*b)));
+    std::fs::read(guest::compile(&source, &flags)).expect("a compiled program")
+}
+
 /// Runs `name` on two CPUs under `engine` until it powers off; what it printed.
 fn run(name: &str, gic: Version, engine: Engine, device: Option<fn(&Board, &str)>) -> String {
     let config = Config { gic, ..Config::new(Box::new(Line::default())) };
@@ -61,11 +74,13 @@ fn run(name: &str, gic: Version, engine: Engine, device: Option<fn(&Board, &str)
 
 /// The same on a board like `config`; and how it ended.
 fn run_to_stop(name: &str, config: Config, engine: Engine, device: Option<fn(&Board, &str)>) -> (String, Stop) {
-    // The programs' common part is a header, which the compiler finds beside them.
-    let source = tools::root().join("machine/tests/bare").join(name).with_extension("c");
-    let header = std::fs::read(source.with_file_name("bare.h")).expect("the common part");
-    let flags = format!("{FLAGS} -DHEADER={}", header.iter().fold(7u32, |h, b| h.wrapping_mul(31) ^ u32::from(*b)));
-    let file = std::fs::read(guest::compile(&source, &flags)).expect("a compiled program");
+    let (text, outcome) = run_and_keep(name, config, engine, device);
+    (text, outcome.stop)
+}
+
+/// The same; and what it took. Translations are kept if `engine` has where.
+fn run_and_keep(name: &str, config: Config, engine: Engine, device: Option<fn(&Board, &str)>) -> (String, Outcome) {
+    let file = compiled(name);
     let line = Line::default();
     let config = Config { cpus: 2, ram: 256 << 20, console: Box::new(line.clone()), ..config };
     let machine = Machine::new(config, engine, false).expect("a machine");
@@ -76,8 +91,9 @@ fn run_to_stop(name: &str, config: Config, engine: Engine, device: Option<fn(&Bo
     }
     let kernel = loader::load_kernel(machine.board().space.ram(), name, &file).expect("loaded");
     let outcome = machine.run(kernel.entry, 0);
+    machine.keep();
     let text = line.text.lock().unwrap().clone();
-    (text, outcome.stop)
+    (text, outcome)
 }
 
 fn check(name: &str, expected: &str) {
@@ -213,4 +229,95 @@ fn a_device_writes_over_code() {
         let text = run("dma", Version::V3, options, Some(write_code));
         assert!(text.ends_with("sum bb8\n"), "{engine}: {text}");
     }
+}
+
+/// Runs `name` with what is kept in `folder`, and keeps more there.
+fn run_kept(name: &str, folder: &Path, engine: Engine) -> (String, Stats) {
+    let folder = Arc::new(CacheDir::make(folder).expect("a folder"));
+    let pages = Some(Arc::new(PageStore::new(folder, name.as_bytes(), b"")));
+    let config = Config::new(Box::new(Line::default()));
+    let (text, outcome) = run_and_keep(name, config, Engine { pages, ..engine }, None);
+    assert_eq!(outcome.stop, Stop::PowerOff, "{text}");
+    (text, outcome.stats)
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn kept_translations_are_of_the_code_that_is_there() {
+    let soon = Engine { threshold: 50, background: false, ..Engine::default() };
+    for (kind, engine) in [("default", Engine::default()), ("compiled soon", soon)] {
+        // Code that changes, in pages that are mapped anew, in several address spaces.
+        for name in ["code", "spaces", "ranges", "tlbi", "faults"] {
+            let dir = Scratch::new("kept");
+            let folder = dir.path().join("kept");
+            let (wanted, first) = run_kept(name, &folder, engine.clone());
+            assert_eq!(first.recalled, 0, "{name}, {kind}");
+            for round in 0..3 {
+                let (text, stats) = run_kept(name, &folder, engine.clone());
+                assert_eq!(text, wanted, "{name}, {kind}, {round}");
+                // The first one writes itself thousands of functions, one over the other; not all of them are kept.
+                let fewer = name == "code" || stats.blocks_lifted < first.blocks_lifted;
+                assert!(stats.recalled > 20 && fewer, "{name}, {stats:?}");
+            }
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn a_flipped_bit_in_what_is_kept_costs_only_time() {
+    let dir = Scratch::new("kept-flipped");
+    let folder = dir.path().join("kept");
+    let (wanted, _) = run_kept("faults", &folder, Engine::default());
+    let files = || std::fs::read_dir(&folder).expect("readable").map(|e| e.expect("an entry").path());
+    let file = files().find(|p| p.extension().is_some_and(|e| e == "jibcache")).expect("a file");
+    let good = std::fs::read(&file).expect("readable");
+    let step = good.len() / 40;
+    let places = (0..200).step_by(13).chain((4096..good.len()).step_by(step.max(1)));
+    // Nothing counts between sections.
+    for at in places.filter(|at| good[*at] != 0) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        std::fs::write(&file, &bad).expect("writable");
+        let (text, stats) = run_kept("faults", &folder, Engine::default());
+        assert_eq!((text, stats.recalled), (wanted.clone(), 0), "byte {at}");
+    }
+    let (text, stats) = run_kept("faults", &folder, Engine::default());
+    assert!(text == wanted && stats.recalled > 0, "it was made anew");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o622)).expect("ours");
+    assert_eq!(run_kept("faults", &folder, Engine::default()).1.recalled, 0, "others may write to it");
+}
+
+/// Who restarts again and again needs no more memory for it.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn a_reset_gives_back_what_translations_took() {
+    let line = Line::default();
+    let config =
+        Config { ram: 256 << 20, cpus: 2, console: Box::new(line.clone()), ..Config::new(Box::new(line.clone())) };
+    let machine = Machine::new(config, Engine::default(), false).expect("a machine");
+    let file = compiled("code");
+    let mut texts = Vec::new();
+    for _ in 0..4 {
+        let kernel = loader::load_kernel(machine.board().space.ram(), "code", &file).expect("loaded");
+        assert_eq!(machine.run(kernel.entry, 0).stop, Stop::PowerOff);
+        assert!(machine.known() > 20);
+        machine.reset();
+        assert_eq!(machine.known(), 0);
+        texts.push(std::mem::take(&mut *line.text.lock().unwrap()));
+    }
+    assert!(texts[0].contains("no maintenance 0") && texts.iter().all(|t| *t == texts[0]), "{texts:?}");
+}
+
+#[test]
+fn where_a_kernel_goes_depends_on_kernel_and_folder() {
+    let dir = Scratch::new("kept-number");
+    let number = |folder: &str, boots: &[u8]| {
+        let folder = CacheDir::make(&dir.path().join(folder)).expect("a folder");
+        PageStore::new(Arc::new(folder), boots, b"").number("kaslr-seed").expect("a salt")
+    };
+    let first = number("a", b"one");
+    assert_eq!(number("a", b"one"), first);
+    assert_ne!(number("a", b"two"), first);
+    assert_ne!(number("b", b"one"), first);
 }

@@ -2,14 +2,17 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jib_backend::EngineKind;
+use jib_backend::cache_dir::CacheDir;
 use jib_frontend_aarch64::cpu::Profile;
 use jib_machine::devices::gic::Version;
 use jib_machine::launch::End;
 use jib_machine::launch::options::Options;
 use jib_machine::machine::Engine;
+use jib_testing::tools::Scratch;
 
 use common::{Done, boot};
 
@@ -121,4 +124,24 @@ fn restarts_and_panics_with_the_older_interrupt_controller() {
 fn a_guest_that_waits_for_ever_is_stopped() {
     let done = boot(Options { timeout: Some(Duration::from_millis(1500)), ..Options::default() }, &[]);
     assert_eq!(done.report.end, End::TimedOut, "{}", done.output);
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without --release")]
+fn the_next_boot_finds_the_kernel_where_it_was_and_its_translations() {
+    let dir = Scratch::new("kept-boot");
+    let run = |folder: &str| {
+        let cache = Some(Arc::new(CacheDir::make(&dir.path().join(folder)).expect("a folder")));
+        let command = ["sh".into(), "-c".into(), format!("grep -w _stext /proc/kallsyms; {SCRIPT}").into()];
+        let Done { report, output, .. } = boot(Options { cache, command: command.into(), ..Options::default() }, &[]);
+        check(&output, 1);
+        assert_eq!(report.end, End::Status(0), "{output}");
+        (output, report.stats)
+    };
+    let (first, cold) = run("a");
+    assert!(first.starts_with("ffff") && cold.recalled == 0, "{first}");
+    let (second, warm) = run("a");
+    assert_eq!(second, first);
+    assert!(warm.recalled > 20_000 && warm.blocks_lifted < cold.blocks_lifted / 5, "{warm:?}");
+    assert_ne!(run("b").0, first, "another user's kernel is elsewhere");
 }

@@ -11,7 +11,7 @@ use jib_machine::devices::gic::Version;
 use jib_machine::launch::fetch::Package;
 use jib_machine::launch::options::{DiskSpec, Options, PortForward, parse_memory};
 
-use super::run::{EngineArgs, GDB, StatsArgs};
+use super::run::{CacheArgs, EngineArgs, GDB, StatsArgs};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -109,6 +109,8 @@ pub(crate) struct BootArgs {
     pub(crate) verbose: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Run this in the guest instead of a shell; its exit code is jib's
     #[arg(last = true, value_name = "CMD [ARGS]")]
     pub(crate) command: Vec<OsString>,

@@ -7,7 +7,7 @@ use jib_machine::launch::Report;
 use jib_machine::launch::options::{DiskSpec, Options};
 
 use super::stats::AtEnd;
-use super::{debugger, disk};
+use super::{cache, debugger, disk};
 use crate::cli::BootArgs;
 use crate::profile::{Profile, perf};
 use crate::report;
@@ -54,5 +54,6 @@ fn options(args: &BootArgs) -> Result<Options, String> {
     let gdb = args.gdb.as_ref().map(debugger::listen).transpose()?;
     let log = args.log.zip(sink.clone()).map(|(categories, sink)| Log::new(categories, sink));
     let cpu = args.engine.profile()?;
-    Ok(Options { cpu, gdb, log, trace: sink.filter(|_| args.trace), ..args.options() })
+    let cache = cache::open(&args.cache, args.verbose);
+    Ok(Options { cpu, gdb, log, trace: sink.filter(|_| args.trace), cache, ..args.options() })
 }

@@ -4,6 +4,9 @@
 //! code address, link cells and their own indirect table. Code that died is kept until each thread that was inside
 //! compiled code at that time has left it.
 
+mod keeping;
+mod links;
+mod room;
 mod thread;
 mod unit;
 
@@ -15,12 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jib_ir::region::{Key, Region};
 use rustc_hash::FxHashMap;
 
-use crate::abi::CELL_BYTES;
 use crate::code_memory::CodeMemory;
 use crate::compile::Code;
 use crate::options::{CodeListener, Published};
-use crate::quick;
 use crate::store::Module;
+pub(crate) use keeping::{Keeping, Made};
+use keeping::{MOST_BURIED, MOST_LIFTED};
 pub(crate) use thread::{OUTSIDE, Table, Thread};
 pub(crate) use unit::{At, Unit};
 
@@ -47,20 +50,15 @@ pub(crate) struct Subject {
     pub(crate) at: At,
     /// Guest bytes it was made from.
     pub(crate) ranges: Vec<Range<u64>>,
+    /// The instruction words that it was made from, if it is to be kept with them.
+    pub(crate) words: Vec<u32>,
 }
 
 impl Subject {
     /// That of code made from `region`, in physical page `page`.
     pub(crate) fn of(region: &Region, page: u64) -> Subject {
-        Subject { at: At { key: region.key, page }, ranges: region.code.clone() }
+        Subject { at: At { key: region.key, page }, ranges: region.code.clone(), words: Vec::new() }
     }
-}
-
-/// A translation as the cache has it, to be kept.
-pub(crate) struct Made {
-    pub(crate) subject: Subject,
-    pub(crate) tier: Tier,
-    pub(crate) code: Code,
 }
 
 /// A compiled region.
@@ -136,14 +134,19 @@ pub(crate) struct Cache {
     executed: [u64; 2],
     /// No code may be added.
     closed: bool,
-    /// Translations will be asked for by [`Cache::take_unkept`].
-    keeping: bool,
-    /// Regions that it has not given yet.
+    keeping: Keeping,
+    /// Regions that [`Cache::take_unkept`] has not given yet.
     unkept: Vec<u64>,
+    /// Those of them that died, and about how many bytes they take.
+    buried: Vec<Made>,
+    buried_bytes: usize,
     /// Units lifted since [`Cache::take_interpreted`].
     lifted: Vec<Arc<Unit>>,
     /// Host addresses of modules' code.
     modules: Vec<(Range<u64>, u64)>,
+    /// About how many bytes of blocks there are, and how many there may be.
+    lifted_bytes: usize,
+    most_lifted_bytes: usize,
     /// Counters.
     pub(crate) invalidated: u64,
     pub(crate) evicted: u64,
@@ -155,7 +158,8 @@ pub(crate) struct Cache {
 pub(crate) struct Lift(usize);
 
 impl Cache {
-    pub(crate) fn new(memory: CodeMemory, stub: u64, epoch: Arc<AtomicU64>, paged: bool, keeping: bool) -> Cache {
+    pub(crate) fn new(memory: CodeMemory, stub: u64, epoch: Arc<AtomicU64>, paged: bool, keeping: Keeping) -> Cache {
+        let most_lifted_bytes = memory.len() / 2;
         Cache {
             units: FxHashMap::default(),
             unit_pages: FxHashMap::default(),
@@ -178,8 +182,12 @@ impl Cache {
             closed: false,
             keeping,
             unkept: Vec::new(),
+            buried: Vec::new(),
+            buried_bytes: 0,
             lifted: Vec::new(),
             modules: Vec::new(),
+            lifted_bytes: 0,
+            most_lifted_bytes,
             invalidated: 0,
             evicted: 0,
             links: 0,
@@ -270,10 +278,7 @@ impl Cache {
     /// Ends a lift; false if guest code in `ranges` changed since it began.
     pub(crate) fn end_lift(&mut self, lift: Lift, ranges: &[Range<u64>]) -> bool {
         let good = !self.changed_since(lift, ranges);
-        self.lifts = self.lifts.saturating_sub(1);
-        if self.lifts == 0 {
-            self.log.clear();
-        }
+        self.forget_lift();
         good
     }
 
@@ -284,13 +289,25 @@ impl Cache {
         }
         // Its pages know it already if this is not the first time.
         if unit.extent.get().is_none() {
-            self.lifted.extend(self.keeping.then(|| unit.clone()));
-            for page in pages(&region.code) {
-                self.unit_pages.entry(page).or_default().push(unit.at);
+            let noted = || unit.words.get().is_some() && self.lifted.len() < MOST_LIFTED;
+            if self.keeping == Keeping::Images || (self.keeping == Keeping::Pages && noted()) {
+                self.lifted.push(unit.clone());
             }
+            self.register(unit, &region.code);
         }
+        self.lifted_bytes += unit::weight(&region);
         unit.set_block(region);
+        if self.lifted_bytes > self.most_lifted_bytes {
+            self.sweep();
+        }
         true
+    }
+
+    /// Makes `unit` known as made from guest bytes in `ranges`.
+    fn register(&mut self, unit: &Unit, ranges: &[Range<u64>]) {
+        for page in pages(ranges) {
+            self.unit_pages.entry(page).or_default().push(unit.at);
+        }
     }
 
     /// Takes `code` of `subject` into the cache. False if there is no room now.
@@ -334,7 +351,7 @@ impl Cache {
         }
         let virtual_page = virtual_page(subject.at.key.pc);
         if self.by_virtual_page.is_none() {
-            self.link_ahead(id, &subject, &code, (address..address + len as u64, &mut incoming));
+            self.link_ahead(id, &subject, &code, tier, (address..address + len as u64, &mut incoming));
         }
         if let Some(pages) = &mut self.by_virtual_page {
             pages.entry(virtual_page).or_default().push(id);
@@ -342,51 +359,22 @@ impl Cache {
         if !code.cells.is_empty() {
             self.by_cell.insert(code.cells.as_ptr() as u64, id);
         }
-        if !self.keeping {
+        let unkept = match self.keeping {
+            Keeping::No => false,
+            Keeping::Images => true,
+            Keeping::Pages => !subject.words.is_empty(),
+        };
+        if !unkept {
             (code.relocs, code.targets) = (Vec::new(), Vec::new());
         }
         let module = None;
         let compiled = Compiled { tier, subject, units, module, virtual_page, address, code, len, incoming };
-        self.unkept.extend(self.keeping.then_some(id));
+        self.unkept.extend(unkept.then_some(id));
+        if self.unkept.len() > 2 * self.regions.len() + PAGE as usize {
+            self.unkept.retain(|id| self.regions.contains_key(id));
+        }
         self.regions.insert(id, Box::new(compiled));
         true
-    }
-
-    /// Makes the exits of `code`, which will be region `id`, go straight to what there is already. (What comes later is
-    /// linked when an exit is used.) Those that lead to its `own` host addresses are added to the list there.
-    fn link_ahead(&mut self, id: u64, subject: &Subject, code: &Code, own: (Range<u64>, &mut Vec<(u64, usize)>)) {
-        for &(number, pc) in &code.targets {
-            let key = Key { pc, ..subject.at.key };
-            let unit = self.units.get(&At { key, ..subject.at });
-            let Some(to) = unit.map(|u| u.code.load(Ordering::Relaxed)).filter(|c| *c != 0) else { continue };
-            let incoming = if own.0.contains(&to) {
-                Some(&mut *own.1)
-            } else {
-                self.region_at(to).and_then(|id| self.regions.get_mut(&id)).map(|r| &mut r.incoming)
-            };
-            let Some(incoming) = incoming else { continue };
-            incoming.push((id, number as usize));
-            code.cells[number as usize].store(to, Ordering::Relaxed);
-            self.links += 1;
-        }
-    }
-
-    /// Makes cells that lead to host address `old` lead to `new`, and adds them to `incoming`, the list of what does.
-    fn inherit(&mut self, old: u64, new: u64, incoming: &mut Vec<(u64, usize)>) {
-        let Some(id) = self.region_at(old) else { return };
-        let Some(mut known) = self.regions.get_mut(&id).map(|r| std::mem::take(&mut r.incoming)) else { return };
-        known.retain(|(from, number)| {
-            let Some(cell) = self.regions.get(from).map(|r| &r.cells()[*number]) else { return false };
-            let moves = cell.load(Ordering::Relaxed) == old;
-            if moves {
-                cell.store(new, Ordering::Release);
-                incoming.push((*from, *number));
-            }
-            !moves
-        });
-        if let Some(region) = self.regions.get_mut(&id) {
-            region.incoming = known;
-        }
     }
 
     /// Takes quick code at host address `old` from `unit`, which gets better code.
@@ -395,6 +383,8 @@ impl Cache {
         unit.code.store(0, Ordering::SeqCst);
         if let Some(region) = self.regions.get_mut(&id).filter(|r| r.module.is_none()) {
             if region.units.iter().all(|at| *at == unit.at) {
+                // It is not worth keeping.
+                region.subject.words = Vec::new();
                 return self.retire(id);
             }
             region.units.retain(|at| *at != unit.at);
@@ -421,129 +411,14 @@ impl Cache {
         self.by_code.get(&code).copied().or_else(module)
     }
 
-    /// Takes what was kept of an image into the cache; `at` is a key in it. The indirect exits of `thread`, which is the
-    /// calling one and runs no code now, find all of it.
-    pub(crate) fn publish_module(&mut self, at: At, module: Module, thread: &Thread) {
-        let module = Box::new(module);
-        if self.closed || !self.memory.add_module(&module) {
-            return;
-        }
-        let id = self.next_id;
-        self.next_id += 1;
-        let ranges = module.ranges();
-        for page in pages(&ranges) {
-            self.region_pages.entry(page).or_default().push(id);
-        }
-        for (key, code) in module.entries() {
-            // Better code may be there already.
-            let unit = self.units.get(&At { key, ..at });
-            if unit.is_none_or(|u| u.code.load(Ordering::Relaxed) == 0 && !u.dead.load(Ordering::Relaxed)) {
-                thread.tables.iter().for_each(|t| t.offer(key, code));
-            }
-        }
-        let address = module.address();
-        self.modules.push((module.addresses(), id));
-        if !module.cells().is_empty() {
-            self.by_cell.insert(module.cells().as_ptr() as u64, id);
-        }
-        let compiled = Compiled {
-            tier: Tier::Quick,
-            subject: Subject { at, ranges },
-            units: Vec::new(),
-            module: Some(module),
-            virtual_page: virtual_page(at.key.pc),
-            address,
-            code: Code::default(),
-            len: 0,
-            incoming: Vec::new(),
-        };
-        self.regions.insert(id, Box::new(compiled));
-    }
-
-    /// Gives `unit` its code from a module that has it; false if none does.
-    pub(crate) fn enter_module(&mut self, unit: &Unit) -> bool {
-        if unit.dead.load(Ordering::Relaxed) {
-            return false;
-        }
-        for (_, id) in &self.modules {
-            let Some(region) = self.regions.get_mut(id) else { continue };
-            if let Some((code, tier)) = region.module.as_ref().and_then(|m| m.entry(unit.at.key)) {
-                unit.optimized.store(tier == Tier::Optimized, Ordering::Relaxed);
-                unit.code.store(code, Ordering::Release);
-                region.units.push(unit.at);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Room for `code`; makes the next segment of the arena free if the current one is full.
-    fn place(&mut self, code: &Code) -> Option<u64> {
-        if let Some(at) = self.memory.add(&code.bytes, &*code.faults) {
-            return Some(at);
-        }
-        let next = self.memory.following_segment();
-        let old: Vec<u64> = self.regions.iter().filter(|(_, r)| self.lies_in(r, next)).map(|(id, _)| *id).collect();
-        self.evicted += old.len() as u64;
-        for id in old {
-            self.retire(id);
-        }
-        self.collect();
-        if self.limbo.iter().any(|(_, r)| self.lies_in(r, next)) {
-            return None;
-        }
-        self.memory.advance();
-        self.memory.add(&code.bytes, &*code.faults)
-    }
-
-    /// Does `region` lie in this segment of the code memory?
-    fn lies_in(&self, region: &Compiled, segment: usize) -> bool {
-        region.module.is_none() && self.memory.segment_of(region.address) == segment
-    }
-
-    /// Makes the exit behind cell address `cell` go straight to `at`, if both are alive.
-    ///
-    /// With `counted`, not from optimised code to such as may still be worth it, for nothing counts there: then this
-    /// is true.
-    pub(crate) fn link(&mut self, cell: u64, at: At, counted: bool) -> bool {
-        self.try_link(cell, at, counted).unwrap_or(false)
-    }
-
-    fn try_link(&mut self, cell: u64, at: At, counted: bool) -> Option<bool> {
-        let (&base, &from) = self.by_cell.range(..=cell).next_back()?;
-        let unit = self.units.get(&at)?;
-        let code = Some(unit.code.load(Ordering::Relaxed)).filter(|c| *c != 0)?;
-        let settled = unit.optimized.load(Ordering::Relaxed) || unit.queued.load(Ordering::Relaxed);
-        let to = self.region_at(code)?;
-        let number = (cell - base) as usize / CELL_BYTES;
-        let region = self.regions.get(&from)?;
-        if counted && !settled && region.tier == Tier::Optimized {
-            return Some(true);
-        }
-        let slot = region.cells().get(number)?;
-        slot.store(code, Ordering::Release);
-        self.links += 1;
-        self.recount(cell, false);
-        if let Some(target) = self.regions.get_mut(&to) {
-            target.incoming.push((from, number));
-        }
-        Some(false)
-    }
-
-    /// Starts the count-down next to `cell` anew, if it has one. `known`: what the cell leads to is optimised, or will be.
-    pub(crate) fn recount(&self, cell: u64, known: bool) {
-        let Some((&base, id)) = self.by_cell.range(..=cell).next_back() else { return };
-        let number = (cell - base) as usize / CELL_BYTES;
-        let Some(region) = self.regions.get(id) else { return };
-        let count = if known { quick::LATER_COUNT } else { quick::first_count(region.code.slowness) };
-        if let Some(counter) = region.counter(number + 1) {
-            counter.store(count, Ordering::Relaxed);
-        }
-    }
-
     /// Unlinks region `id` from everything that leads to it, and keeps it until no thread can be inside.
     fn retire(&mut self, id: u64) {
-        let Some(dead) = self.regions.remove(&id) else { return };
+        let Some(mut dead) = self.regions.remove(&id) else { return };
+        if self.keeping == Keeping::Pages && !dead.subject.words.is_empty() && self.buried_bytes < MOST_BURIED {
+            let made = self.made(&mut dead);
+            self.buried_bytes += 2 * made.code.bytes.len();
+            self.buried.push(made);
+        }
         for at in &dead.units {
             if let Some(unit) = self.units.get(at)
                 && dead.holds(unit.code.load(Ordering::Relaxed))
@@ -561,6 +436,9 @@ impl Cache {
             && let Some(ids) = pages.get_mut(&dead.virtual_page)
         {
             ids.retain(|i| *i != id);
+            if ids.is_empty() {
+                pages.remove(&dead.virtual_page);
+            }
         }
         if dead.module.is_some() {
             // Also what no unit has been made for.
@@ -586,26 +464,16 @@ impl Cache {
         for page in pages(&dead.subject.ranges) {
             if let Some(ids) = self.region_pages.get_mut(&page) {
                 ids.retain(|i| *i != id);
+                if ids.is_empty() {
+                    self.region_pages.remove(&page);
+                }
             }
         }
         let after = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
         self.limbo.push((after, dead));
-    }
-
-    /// Frees dead regions that no thread can be inside any more.
-    fn collect(&mut self) {
-        let oldest = self.threads.iter().map(|t| t.inside_since.load(Ordering::SeqCst)).min().unwrap_or(OUTSIDE);
-        let (memory, executed) = (&self.memory, &mut self.executed);
-        self.limbo.retain(|(after, dead)| {
-            let kept = *after > oldest;
-            if !kept {
-                executed[usize::from(dead.tier == Tier::Optimized)] += dead.code.executed.load(Ordering::Relaxed);
-            }
-            if let Some(module) = dead.module.as_ref().filter(|_| !kept) {
-                memory.remove_module(module);
-            }
-            kept
-        });
+        if self.limbo.len() >= 256 && self.limbo.len().is_power_of_two() {
+            self.collect();
+        }
     }
 
     /// Kills what was made from guest bytes in `range`.
@@ -678,54 +546,12 @@ impl Cache {
         }
     }
 
-    /// Undoes all links from other pages to code in guest page `page` (see [`virtual_page`]): it may be mapped
-    /// elsewhere now.
-    pub(crate) fn unlink_virtual_page(&mut self, page: u64) {
-        let Some(ids) = self.by_virtual_page.as_ref().and_then(|pages| pages.get(&page)) else { return };
-        for id in ids.clone() {
-            let Some(target) = self.regions.get_mut(&id) else { continue };
-            for (from, number) in std::mem::take(&mut target.incoming) {
-                if let Some(region) = self.regions.get(&from) {
-                    region.cells()[number].store(self.stub, Ordering::SeqCst);
-                }
-            }
+    /// Ends a lift that came to nothing.
+    pub(crate) fn forget_lift(&mut self) {
+        self.lifts = self.lifts.saturating_sub(1);
+        if self.lifts == 0 {
+            self.log.clear();
         }
-    }
-
-    /// Undoes all links between pages.
-    pub(crate) fn unlink_all(&mut self) {
-        let pages: Vec<u64> = self.by_virtual_page.iter().flat_map(|pages| pages.keys().copied()).collect();
-        for page in pages {
-            self.unlink_virtual_page(page);
-        }
-    }
-
-    /// All translations that the store does not have; it is taken to have them from now on.
-    pub(crate) fn take_unkept(&mut self) -> Vec<Made> {
-        let mut made = Vec::new();
-        for id in std::mem::take(&mut self.unkept) {
-            let Some(r) = self.regions.get_mut(&id) else { continue };
-            let code = Code {
-                bytes: self.memory.bytes(r.address, r.len),
-                relocs: std::mem::take(&mut r.code.relocs),
-                targets: std::mem::take(&mut r.code.targets),
-                entries: r.code.entries.clone(),
-                faults: r.code.faults.clone(),
-                cells: r.code.cells.iter().map(|_| AtomicU64::new(0)).collect(),
-                slowness: r.code.slowness,
-                executed: Box::default(),
-                ops: r.code.ops.clone(),
-            };
-            made.push(Made { subject: r.subject.clone(), tier: r.tier, code });
-        }
-        made
-    }
-
-    /// Units lifted since this was last asked that have no code.
-    pub(crate) fn take_interpreted(&mut self) -> Vec<Arc<Unit>> {
-        let mut units = std::mem::take(&mut self.lifted);
-        units.retain(|u| u.code.load(Ordering::Relaxed) == 0 && !u.too_hard.load(Ordering::Relaxed));
-        units
     }
 
     /// Has guest code in `ranges` changed since `lift` began?
@@ -753,15 +579,6 @@ impl Cache {
             executed[usize::from(r.tier == Tier::Optimized)] += r.code.executed.load(Ordering::Relaxed);
         }
         executed
-    }
-
-    /// Gives up all compiled code, and making any.
-    pub(crate) fn abandon(&mut self) {
-        let all: Vec<u64> = self.regions.keys().copied().collect();
-        for id in all {
-            self.retire(id);
-        }
-        self.closed = true;
     }
 }
 

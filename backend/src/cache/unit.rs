@@ -1,7 +1,7 @@
 //! One guest address in one mode, as its threads see it: a block to interpret, code to enter, counts of runs.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jib_ir::region::{Key, Region};
@@ -30,6 +30,8 @@ pub(crate) struct Unit {
     block: Mutex<Option<Arc<Region>>>,
     /// Guest bytes of the block, once it has been lifted.
     pub(super) extent: OnceLock<Vec<Range<u64>>>,
+    /// The instruction words there, if they are to be kept.
+    pub(crate) words: OnceLock<Vec<u32>>,
     /// Address of compiled code, or 0.
     pub(crate) code: AtomicU64,
     /// Runs in the interpreter.
@@ -44,12 +46,18 @@ pub(crate) struct Unit {
     pub(crate) dead: AtomicBool,
 }
 
+/// About how many bytes a block takes.
+pub(super) fn weight(block: &Region) -> usize {
+    size_of::<Region>() + std::mem::size_of_val(&*block.ops) + std::mem::size_of_val(&*block.marks) + 128
+}
+
 impl Unit {
     pub(super) fn new(at: At) -> Arc<Unit> {
         Arc::new(Unit {
             at,
             block: Mutex::new(None),
             extent: OnceLock::new(),
+            words: OnceLock::new(),
             code: AtomicU64::new(0),
             runs: AtomicU32::new(0),
             too_hard: AtomicBool::new(false),
@@ -68,9 +76,32 @@ impl Unit {
         *self.block.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    pub(super) fn set_extent(&self, ranges: Vec<Range<u64>>) {
+        let _ = self.extent.set(ranges);
+    }
+
+    /// Is its code optimised, or going to be?
+    pub(crate) fn is_settled(&self) -> bool {
+        self.optimized.load(Ordering::Relaxed) || self.queued.load(Ordering::Relaxed)
+    }
+
     pub(super) fn set_block(&self, region: Region) {
         let _ = self.extent.set(region.code.clone());
         *self.block.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(region));
+    }
+
+    /// Notes the words that its block is made from. False if they were others before: then it is about to die.
+    pub(crate) fn note_words(&self, words: Vec<u32>) -> bool {
+        match self.words.get() {
+            Some(known) => *known == words,
+            // If another thread has been faster, the next time tells.
+            None => self.words.set(words).is_ok(),
+        }
+    }
+
+    /// About how many bytes its block takes, if it is there.
+    pub(super) fn block_weight(&self) -> Option<usize> {
+        self.block.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|b| weight(b))
     }
 
     /// Was it made from guest bytes in `range`? True as long as that is not known.

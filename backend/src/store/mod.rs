@@ -1,6 +1,6 @@
 //! Translations kept in files, so that the next run of a program need not make them again.
 //!
-//! There is one file for each image: a piece of guest address space that shows the same code in every run, such as a
+//! [`pages`] is how it is done for whole systems. For programs, there is one file for each image: a piece of guest address space that shows the same code in every run, such as a
 //! mapped ELF file at its usual address. What is kept is used only if the guest's code is, byte for byte, what it was
 //! made from; what an image is called only tells where to look. A file is known by everything else that translations
 //! depend on: this build of the program, the host's features, the options, the guest's own digest.
@@ -11,9 +11,11 @@
 
 mod build;
 mod build_id;
+mod flat;
 mod folder;
 mod layout;
 mod module;
+mod pages;
 mod record;
 
 use std::collections::HashMap;
@@ -27,7 +29,9 @@ use crate::abi::HostFeatures;
 use crate::cache_dir::{self, CacheDir};
 use crate::options::{EngineKind, Memory, Options};
 pub(crate) use module::Module;
-use module::Old;
+use module::{Old, map};
+pub use pages::PageStore;
+pub(crate) use pages::Piece;
 pub(crate) use record::Record;
 
 /// Version of the files' layout.
@@ -75,10 +79,7 @@ impl Store {
 
     /// Can translations made under `options` be kept?
     pub(crate) fn serves(&self, options: &Options) -> bool {
-        // Whoever forces a tier wants to see it at work.
-        let tiers = options.quick != u32::MAX && !matches!(options.threshold, 0 | u32::MAX);
-        let plain = options.memory == Memory::Host && !options.count && options.listener.is_none();
-        options.engine == EngineKind::Jit && tiers && plain && build_id::get().is_some()
+        options.memory == Memory::Host && can_keep(options)
     }
 
     /// The image that `pc` lies in.
@@ -133,13 +134,24 @@ impl Store {
 
     /// What the file of `image` is known by.
     fn key(&self, options: &Options, image: Image) -> u128 {
-        let common = self.common.get_or_init(|| {
-            let build = build_id::get().unwrap_or_default();
-            let code = (options.region_insns, options.region_blocks, options.optimize);
-            format!("{LAYOUT} {build:?} {:?} {code:?} {:?}", HostFeatures::detect(), self.guest)
-        });
+        let common = self.common.get_or_init(|| common(options, &self.guest));
         xxh3_128(format!("{common} {image:?}").as_bytes())
     }
+}
+
+/// Can translations made under `options` be kept at all?
+fn can_keep(options: &Options) -> bool {
+    // Whoever forces a tier wants to see it at work.
+    let tiers = options.quick != u32::MAX && !matches!(options.threshold, 0 | u32::MAX);
+    let plain = !options.count && options.listener.is_none();
+    options.engine == EngineKind::Jit && tiers && plain && build_id::get().is_some()
+}
+
+/// What all translations made under `options` depend on.
+fn common(options: &Options, guest: &[u8]) -> String {
+    let build = build_id::get().unwrap_or_default();
+    let code = (options.region_insns, options.region_blocks, options.optimize);
+    format!("{LAYOUT} {build:?} {:?} {code:?} {guest:?}", HostFeatures::detect())
 }
 
 impl std::fmt::Debug for Store {

@@ -40,8 +40,7 @@ unsafe impl Sync for Module {}
 impl Module {
     /// The module in `file`, known by `key`; unlinked cells hold `stub`. `None` if the file is not whole.
     pub(super) fn load(file: &fs::File, key: u128, stub: u64) -> Option<Module> {
-        // SAFETY: files of the store are replaced, never changed, and only this user may write to them.
-        let layout = Layout::new(unsafe { Mmap::map(file) }.ok()?, key)?;
+        let layout = Layout::new(map(file)?, key)?;
         let names: Vec<Name> = postcard::from_bytes(layout.section(Section::Names)?).ok()?;
         let cells = layout.section(Section::Cells)?.len() / 4;
         for section in [Section::Entries, Section::Points, Section::Ranges, Section::Words] {
@@ -202,14 +201,19 @@ impl Drop for Module {
     }
 }
 
+/// The contents of `file`, which is one of ours.
+pub(super) fn map(file: &fs::File) -> Option<Mmap> {
+    // SAFETY: files of the store are replaced, never changed, and only this user may write to them.
+    unsafe { Mmap::map(file) }.ok()
+}
+
 /// A file as what the next one is made from.
 pub(super) struct Old(Layout<Mmap>);
 
 impl Old {
     /// What is in `file`, known by `key`, if that is whole.
     pub(super) fn new(file: &fs::File, key: u128) -> Option<Old> {
-        // SAFETY: as in `load`.
-        let layout = Layout::new(unsafe { Mmap::map(file) }.ok()?, key)?;
+        let layout = Layout::new(map(file)?, key)?;
         layout.section(Section::Entries)?;
         Some(Old(layout))
     }

@@ -13,13 +13,13 @@ use crate::reloc::{Reloc, Target};
 /// See the module documentation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
-    pc: u64,
-    mode: u32,
-    optimized: bool,
+    pub(super) pc: u64,
+    pub(super) mode: u32,
+    pub(super) optimized: bool,
     /// Guest addresses of the code that it was made from.
-    ranges: Vec<Range<u64>>,
+    pub(super) ranges: Vec<Range<u64>>,
     /// The instruction words there.
-    words: Vec<u32>,
+    pub(super) words: Vec<u32>,
     /// Guest addresses at which it may be entered, and the offset of the code there.
     pub(super) entries: Vec<(u64, u32)>,
     /// Number of link cells and count-downs.
@@ -32,7 +32,7 @@ pub(crate) struct Record {
     /// As in [`FaultTable`](crate::code_memory::FaultTable).
     pub(super) points: Vec<(u32, u64)>,
     pub(super) recipes: Vec<u32>,
-    ops: Vec<Op>,
+    pub(super) ops: Vec<Op>,
 }
 
 /// A [`Target`] that means the same in every process.

@@ -187,7 +187,11 @@ impl Regime {
     /// The ASID in use.
     pub fn asid(&self) -> u16 {
         let ttbr = if bit(self.tcr, 22) { self.ttbr1 } else { self.ttbr0 };
-        let asid = (ttbr >> 48) as u16;
+        self.asid_of((ttbr >> 48) as u16)
+    }
+
+    /// Of an ASID as it is written the bits that count.
+    pub fn asid_of(&self, asid: u16) -> u16 {
         if bit(self.tcr, 36) { asid } else { asid & 0xff }
     }
 

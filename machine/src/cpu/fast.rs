@@ -72,7 +72,13 @@ impl Fast {
     }
 
     fn each(&mut self, f: impl Fn(&mut Table)) {
-        self.el1.iter_mut().chain(self.el0.iter_mut().map(|e| &mut e.table)).for_each(f);
+        self.of(None).for_each(f);
+    }
+
+    /// The tables that may hold what belongs to `asid`, or to all address spaces; without one all.
+    fn of(&mut self, asid: Option<u16>) -> impl Iterator<Item = &mut Table> {
+        let meant = move |e: &&mut El0| asid.is_none_or(|asid| e.asid == asid) || e.table.has_global();
+        self.el1.iter_mut().chain(self.el0.iter_mut().filter(meant).map(|e| &mut e.table))
     }
 
     /// Drops everything.
@@ -88,14 +94,9 @@ impl Fast {
         self.el0.iter_mut().filter(|e| e.asid == asid).for_each(|e| e.table.flush());
     }
 
-    /// Drops the page at `va` in every address space.
-    pub fn flush_page(&mut self, va: u64) {
-        self.each(|t| t.flush_page(va));
-    }
-
-    /// Drops `pages` pages from `va` on in every address space.
-    pub fn flush_pages(&mut self, va: u64, pages: u64) {
-        self.each(|t| t.flush_pages(va, pages));
+    /// Drops `pages` pages from `va` on that belong to `asid`, or to all address spaces; without one, in every space.
+    pub fn flush_pages(&mut self, va: u64, pages: u64, asid: Option<u16>) {
+        self.of(asid).for_each(|t| t.flush_pages(va, pages));
     }
 
     /// Makes writes to the page at host address `host` miss.
@@ -130,6 +131,27 @@ mod tests {
         assert!(f.table(EL1).find(0xffff_0000_0000_3000, 1, false).is_some());
         f.flush_asid(1);
         assert_eq!(f.table(EL0).find(0x1000, 1, false), None);
+    }
+
+    #[test]
+    fn a_page_goes_in_the_address_space_that_is_named_and_where_it_is_everybodys() {
+        let mut f = Fast::default();
+        let known = |f: &mut Fast, asid, va| {
+            f.set_asid(asid);
+            f.table(EL0).find(va, 1, false).is_some()
+        };
+        for asid in 1..4 {
+            f.set_asid(asid);
+            f.fill(EL0, &page(0x1000, true));
+        }
+        f.fill(EL0, &page(0x2000, false));
+        f.flush_pages(0x1000, 1, Some(1));
+        assert_eq!([1, 2].map(|asid| known(&mut f, asid, 0x1000)), [false, true]);
+        f.flush_pages(0x1000, 2, Some(1));
+        assert!(!known(&mut f, 3, 0x2000), "global");
+        assert!(known(&mut f, 2, 0x1000));
+        f.flush_pages(0x1000, 1, None);
+        assert!(!known(&mut f, 2, 0x1000));
     }
 
     #[test]

@@ -21,10 +21,8 @@ pub enum Request {
     All,
     /// TLBI by ASID.
     Asid(u16),
-    /// TLBI by address.
-    Page(u64),
-    /// TLBI by range: the first address, and the number of pages.
-    Pages(u64, u64),
+    /// TLBI by address: the first one, the number of pages, and the ASID if not all are meant.
+    Pages(u64, u64, Option<u16>),
     /// The page at this host address holds code now: writes to it must be seen.
     Code(u64),
 }
@@ -116,14 +114,14 @@ mod tests {
         assert!(s.complete(7), "nobody runs");
         s.report(1, 0);
         let first = s.issue(Request::Asid(3), Some(0));
-        let second = s.issue(Request::Page(0x1000), Some(0));
+        let second = s.issue(Request::Pages(0x1000, 1, Some(3)), Some(0));
         assert!(!s.complete(first));
-        assert_eq!(s.after(0), (2, Some(vec![Request::Asid(3), Request::Page(0x1000)])));
-        assert_eq!(s.after(1), (2, Some(vec![Request::Page(0x1000)])));
+        assert_eq!(s.after(0), (2, Some(vec![Request::Asid(3), Request::Pages(0x1000, 1, Some(3))])));
+        assert_eq!(s.after(1), (2, Some(vec![Request::Pages(0x1000, 1, Some(3))])));
         s.report(1, second);
         assert!(s.complete(second));
         for _ in 0..LOG {
-            s.issue(Request::Page(0), None);
+            s.issue(Request::Pages(0, 1, None), None);
         }
         assert_eq!(s.after(0).1, None);
         s.park(1);

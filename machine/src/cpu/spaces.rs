@@ -49,6 +49,9 @@ pub struct Spaces {
     /// EL1 has run code in the lower half, which belongs to an address space, under its number.
     el1_low: bool,
     el0: Vec<(u16, u64)>,
+    /// EL0 has run code that belongs to all address spaces, and code in the upper half.
+    el0_global: bool,
+    el0_upper: bool,
 }
 
 /// Most EL0 numbers remembered.
@@ -56,7 +59,7 @@ const REMEMBERED: usize = 32;
 
 impl Default for Spaces {
     fn default() -> Self {
-        Spaces { next: 1, el1: 0, el1_low: false, el0: Vec::new() }
+        Spaces { next: 1, el1: 0, el1_low: false, el0: Vec::new(), el0_global: false, el0_upper: false }
     }
 }
 
@@ -66,13 +69,16 @@ impl Spaces {
         self.next - 1
     }
 
-    /// The number for code at `pc`.
+    /// The number for code at `pc`, which may belong to all address spaces.
     #[inline]
-    pub fn number(&mut self, el0: bool, asid: u16, pc: u64) -> u64 {
+    pub fn number(&mut self, el0: bool, asid: u16, pc: u64, global: bool) -> u64 {
+        let upper = pc >> 55 & 1 != 0;
         if !el0 {
-            self.el1_low |= pc >> 55 & 1 == 0;
+            self.el1_low |= !upper;
             return self.el1;
         }
+        self.el0_global |= global;
+        self.el0_upper |= upper;
         match self.el0.iter().find(|(a, _)| *a == asid) {
             Some((_, number)) => *number,
             None => self.add(asid),
@@ -108,9 +114,33 @@ impl Spaces {
         self.lower_changed();
     }
 
+    /// Addresses of the lower half mean something else, of one ASID and for all or of any.
+    pub fn forget_lower(&mut self, asid: Option<u16>) {
+        match asid.filter(|_| !self.el0_global) {
+            Some(asid) => self.forget_asid(asid),
+            None => {
+                self.forget_el0();
+                self.lower_changed();
+            }
+        }
+    }
+
+    /// Addresses of the upper half mean something else.
+    pub fn forget_upper(&mut self) {
+        if self.el0_upper {
+            self.forget_el0();
+        }
+        self.upper_changed();
+    }
+
+    fn forget_el0(&mut self) {
+        self.el0.clear();
+        (self.el0_global, self.el0_upper) = (false, false);
+    }
+
     /// Any addresses mean something else.
     pub fn forget(&mut self) {
-        self.el0.clear();
+        self.forget_el0();
         self.upper_changed();
     }
 }
@@ -122,17 +152,39 @@ mod tests {
     #[test]
     fn numbers_come_back_until_their_meaning_changes() {
         let mut s = Spaces::default();
-        let one = s.number(true, 1, 0x1000);
-        assert_ne!(one, s.number(true, 2, 0x1000));
-        assert_eq!(one, s.number(true, 1, 0x2000));
-        let kernel = s.number(false, 1, 0xffff_8000_0000_0000);
+        let one = s.number(true, 1, 0x1000, false);
+        assert_ne!(one, s.number(true, 2, 0x1000, false));
+        assert_eq!(one, s.number(true, 1, 0x2000, false));
+        let kernel = s.number(false, 1, 0xffff_8000_0000_0000, false);
         s.lower_changed();
-        assert_eq!(kernel, s.number(false, 2, 0xffff_8000_0000_0000));
-        s.number(false, 2, 0x8000);
+        assert_eq!(kernel, s.number(false, 2, 0xffff_8000_0000_0000, false));
+        s.number(false, 2, 0x8000, false);
         s.lower_changed();
-        assert_ne!(kernel, s.number(false, 2, 0xffff_8000_0000_0000));
-        s.forget_asid(1);
-        assert_ne!(one, s.number(true, 1, 0x1000));
+        assert_ne!(kernel, s.number(false, 2, 0xffff_8000_0000_0000, false));
+        let two = s.number(true, 2, 0x1000, false);
+        s.forget_lower(Some(1));
+        assert_eq!(two, s.number(true, 2, 0x1000, false));
+        assert_ne!(one, s.number(true, 1, 0x1000, false));
+    }
+
+    #[test]
+    fn a_half_is_forgotten_alone_unless_it_is_everybodys() {
+        let mut s = Spaces::default();
+        let both =
+            |s: &mut Spaces| [s.number(true, 1, 0x1000, false), s.number(false, 1, 0xffff_8000_0000_0000, false)];
+        let [user, kernel] = both(&mut s);
+        s.forget_upper();
+        let [same, other] = both(&mut s);
+        assert!(same == user && other != kernel);
+        s.forget_lower(Some(2));
+        assert_eq!(both(&mut s), [user, other]);
+        s.number(true, 2, 0x1000, true);
+        s.forget_lower(Some(2));
+        let [next, same] = both(&mut s);
+        assert!(next != user && same == other, "code that ASID 2 shares may be gone");
+        s.number(true, 1, 0xffff_8000_0000_0000, false);
+        s.forget_upper();
+        assert_ne!(both(&mut s)[0], next);
     }
 
     #[test]

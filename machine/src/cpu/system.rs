@@ -244,23 +244,11 @@ impl System {
                 memory.fast.flush_asid(asid);
                 memory.spaces.forget_asid(asid);
             }
-            Request::Page(va) => {
-                memory.tlb.flush_page(va);
-                memory.fast.flush_page(va);
-                if memory.large_code.contains(va) {
-                    memory.spaces.forget();
-                    self.parts.translator.unlink_all();
-                } else if self.parts.translator.has_code_at(va) {
-                    memory.spaces.forget();
-                    self.parts.translator.unlink_page(va);
-                }
-            }
-            Request::Pages(va, pages) => {
-                memory.tlb.flush_pages(va, pages);
-                memory.fast.flush_pages(va, pages);
+            Request::Pages(va, pages, asid) => {
+                memory.tlb.flush_pages(va, pages, asid);
+                memory.fast.flush_pages(va, pages, asid);
                 if self.may_hold_code(va, pages) {
-                    self.memory.spaces.forget();
-                    self.translator.unlink_all();
+                    self.code_moved(va, pages, asid);
                 }
             }
             Request::Code(host) => memory.fast.forbid_writes(host),
@@ -269,9 +257,26 @@ impl System {
 
     /// May there be translated code in `pages` pages from `va` on?
     fn may_hold_code(&self, va: u64, pages: u64) -> bool {
-        pages > PAGES_LOOKED_AT
-            || self.memory.large_code.overlaps(va, pages)
-            || (0..pages).any(|i| self.translator.has_code_at(va.wrapping_add(i << PAGE_SHIFT)))
+        self.is_much(va, pages) || page_addresses(va, pages).any(|page| self.translator.has_code_at(page))
+    }
+
+    /// Are pages not to be looked at one by one?
+    fn is_much(&self, va: u64, pages: u64) -> bool {
+        pages > PAGES_LOOKED_AT || self.memory.large_code.overlaps(va, pages)
+    }
+
+    /// `pages` pages from `va` on, which hold code, mean something else.
+    fn code_moved(&mut self, va: u64, pages: u64, asid: Option<u16>) {
+        if is_lower(va, pages) {
+            // No translation goes to another page there without asking.
+            return self.memory.spaces.forget_lower(asid);
+        }
+        if self.is_much(va, pages) {
+            self.memory.spaces.forget();
+            return self.translator.unlink_all();
+        }
+        self.memory.spaces.forget_upper();
+        page_addresses(va, pages).for_each(|page| self.translator.unlink_page(page));
     }
 
     /// The CPU runs no code, and its timers are its own business, from now until its next [`System::acknowledge`].
@@ -285,13 +290,12 @@ impl System {
     fn invalidate(&mut self, request: Request, everyone: bool) {
         self.carry_out(request);
         // Links between translations are shared by all.
-        let shared = match request {
-            Request::Page(va) => self.memory.large_code.contains(va) || self.translator.has_code_at(va),
-            Request::Pages(va, pages) => self.may_hold_code(va, pages),
+        let shared = || match request {
+            Request::Pages(va, pages, _) => !is_lower(va, pages) && self.may_hold_code(va, pages),
             Request::All => true,
             Request::Asid(_) | Request::Code(_) => false,
         };
-        if (everyone || shared) && self.shootdown.several() {
+        if self.shootdown.several() && (everyone || shared()) {
             self.awaited = self.shootdown.issue(request, Some(self.memory.cpu));
             if self.awaited == self.done + 1 {
                 // Nothing of others in between: it is done here.
@@ -325,6 +329,17 @@ impl System {
             eprintln!("jib: cpu {}: undefined {what} ({word:#010x}) at {pc:#x}", self.memory.cpu);
         }
     }
+}
+
+/// Do `pages` pages from `va` on lie in the lower half of the address space?
+fn is_lower(va: u64, pages: u64) -> bool {
+    let last = va.saturating_add(pages.saturating_mul(1 << PAGE_SHIFT)) - 1;
+    (va | last) >> 55 == 0
+}
+
+/// The addresses of `pages` pages from `va` on.
+fn page_addresses(va: u64, pages: u64) -> impl Iterator<Item = u64> {
+    (0..pages).map(move |i| va.wrapping_add(i << PAGE_SHIFT))
 }
 
 /// What an undefined instruction is called: the system register or instruction that it names, if it does.

@@ -121,23 +121,18 @@ impl Tlb {
         self.slots.iter_mut().filter(|s| s.asid == asid as u32).for_each(|s| s.page = u64::MAX);
     }
 
-    /// Drops translations of the page at `va`, in whatever block or run it was mapped.
-    pub fn flush_page(&mut self, va: u64) {
-        let covers = |slot: &Slot| (slot.entry.va & VA_MASK) >> slot.entry.shift == (va & VA_MASK) >> slot.entry.shift;
-        let slots = if self.large.contains(va) {
-            &mut self.slots[..]
-        } else {
-            std::slice::from_mut(&mut self.slots[index(va)])
-        };
-        slots.iter_mut().filter(|s| covers(s)).for_each(|s| s.page = u64::MAX);
-    }
-}
-
-impl Tlb {
-    /// Drops translations of `pages` pages from `va` on.
-    pub fn flush_pages(&mut self, va: u64, pages: u64) {
+    /// Drops translations of `pages` pages from `va` on, in whatever block or run they were mapped, that belong to `asid`
+    /// or are global; without one, any.
+    pub fn flush_pages(&mut self, va: u64, pages: u64, asid: Option<u16>) {
+        let meant = |slot: &Slot| asid.is_none_or(|asid| slot.asid == asid as u32 || slot.asid == GLOBAL);
         if pages < self.slots.len() as u64 && !self.large.overlaps(va, pages) {
-            (0..pages).for_each(|i| self.flush_page(va.wrapping_add(i << PAGE_SHIFT)));
+            for i in 0..pages {
+                let page = va.wrapping_add(i << PAGE_SHIFT);
+                let slot = &mut self.slots[index(page)];
+                if meant(slot) && (slot.entry.va ^ page) & VA_MASK & !0xfff == 0 {
+                    slot.page = u64::MAX;
+                }
+            }
             return;
         }
         let first = va & VA_MASK;
@@ -146,7 +141,7 @@ impl Tlb {
             let start = entry.va & VA_MASK;
             start <= last && first <= start + ((1 << entry.shift) - 1)
         };
-        self.slots.iter_mut().filter(|s| meets(&s.entry)).for_each(|s| s.page = u64::MAX);
+        self.slots.iter_mut().filter(|s| meant(s) && meets(&s.entry)).for_each(|s| s.page = u64::MAX);
     }
 }
 
@@ -185,15 +180,15 @@ mod tests {
         for va in [0x5000, 0x6000, 0x3400_0000_0000_7000] {
             assert_eq!((misses(&mut tlb, va), misses(&mut tlb, va)), (1, 0), "{va:x}");
         }
-        tlb.flush_page(0x5000);
-        tlb.flush_page(0x7000);
+        tlb.flush_pages(0x5000, 1, None);
+        tlb.flush_pages(0x7000, 1, None);
         assert_eq!((misses(&mut tlb, 0x6000), misses(&mut tlb, 0x5000)), (0, 1));
         assert_eq!(misses(&mut tlb, 0x3400_0000_0000_7000), 1);
         for pages in [2, 10_000] {
             for va in [0x5000, 0x6000, 0x7000, 0x8000] {
                 misses(&mut tlb, va);
             }
-            tlb.flush_pages(0x6000, pages);
+            tlb.flush_pages(0x6000, pages, Some(9));
             let now = [0x5000, 0x6000, 0x7000, 0x8000].map(|va| misses(&mut tlb, va));
             assert_eq!(now, [0, 1, 1, u64::from(pages > 2)], "{pages}");
         }

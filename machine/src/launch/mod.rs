@@ -91,7 +91,8 @@ pub fn main(options: &Options, show: &dyn Fn(&Report)) -> Result<u8, Error> {
     let guard = terminal::take(std::io::stdin()).map_err(|e| format!("terminal: {e}"))?;
     let ending = events.clone();
     terminal::on_signal(move |signal| ending.end(End::Signal(signal))).map_err(|e| format!("signals: {e}"))?;
-    let report = session::run(prepared.config, prepared.plan, streams, &events);
+    let plan = Plan { process_ends: true, ..prepared.plan };
+    let report = session::run(prepared.config, plan, streams, &events);
     drop(guard);
     let report = report?;
     show(&report);
@@ -190,8 +191,10 @@ fn plan(options: &Options, payload: Payload, token: Option<String>) -> Plan {
         token,
         command: !options.command.is_empty(),
         timeout: options.timeout,
+        process_ends: false,
         verbose: options.verbose,
         engine: options.engine.clone(),
+        cache: options.cache.clone(),
         gdb: options.gdb.clone(),
         log: options.log.clone(),
         trace: options.trace.clone(),

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jib_backend::cache_dir::CacheDir;
 use jib_debug::address::Listener;
 use jib_debug::log::{Log, Sink};
 use jib_frontend_aarch64::cpu::Profile;
@@ -56,6 +57,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How the CPUs' code is run.
     pub engine: Engine,
+    /// Where translations are kept.
+    pub cache: Option<Arc<CacheDir>>,
     /// Tell what is used and what the guest asks for in vain.
     pub verbose: bool,
     /// Where a debugger is waited for.
@@ -89,6 +92,7 @@ impl Default for Options {
             semihosting: false,
             timeout: None,
             engine: Engine::default(),
+            cache: None,
             verbose: false,
             gdb: None,
             log: None,

@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use jib_backend::Stats;
+use jib_backend::cache_dir::CacheDir;
+use jib_backend::{PageStore, Stats};
 use jib_debug::address::Listener;
 use jib_debug::log::{Log, Sink};
 use vm_memory::{Bytes, GuestAddress};
@@ -142,8 +143,12 @@ pub(super) struct Plan {
     /// True if the guest runs a command.
     pub(super) command: bool,
     pub(super) timeout: Option<Duration>,
+    /// The process does nothing else.
+    pub(super) process_ends: bool,
     pub(super) verbose: bool,
     pub(super) engine: Engine,
+    /// Where translations are kept.
+    pub(super) cache: Option<Arc<CacheDir>>,
     pub(super) gdb: Option<Arc<Listener>>,
     pub(super) log: Option<Log>,
     pub(super) trace: Option<Arc<Sink>>,
@@ -183,13 +188,16 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
         }
         false => config.console = watched(output),
     }
-    let mut machine = Machine::new(config, plan.engine.clone(), plan.verbose).map_err(line)?;
+    let boots = config.firmware.as_deref().or(plan.payload.kernel.as_deref());
+    let kept = plan.cache.zip(boots).map(|(folder, boots)| Arc::new(PageStore::new(folder, boots, b"board")));
+    let engine = Engine { pages: kept.clone(), ..plan.engine.clone() };
+    let mut machine = Machine::new(config, engine, plan.verbose).map_err(line)?;
     machine.observe(plan.log, plan.trace, plan.gdb.as_ref()).map_err(line)?;
     let board = machine.board().clone();
     if plan.token.is_none() {
         events.hear(News::Ready(false));
     }
-    let mut start = load(&board, &plan.payload)?;
+    let mut start = load(&board, &plan.payload, kept.as_deref())?;
     // Set once: the run begins here.
     let _ = events.stop.set(Box::new(machine.stopper()));
     let escape = terminals.input.then(Escape::default);
@@ -226,7 +234,7 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
             Stop::Reset if !plan.command => {
                 report.restarts += 1;
                 machine.reset();
-                start = load(&board, &plan.payload)?;
+                start = load(&board, &plan.payload, kept.as_deref())?;
             }
             Stop::Reset | Stop::PowerOff => events.end(End::PowerOff),
             Stop::Exit(status) => events.end(End::Status(status)),
@@ -241,6 +249,14 @@ pub(super) fn run(mut config: Config, plan: Plan, streams: Streams, events: &Arc
         report.kernel = memory(&board, &start.kernel);
     }
     machine.ended(report.end.code());
+    // Whoever sends a signal does not want to wait.
+    if !matches!(report.end, End::Signal(_)) {
+        machine.keep();
+    }
+    if plan.process_ends {
+        // Nor is it worth taking everything apart before the kernel does.
+        std::mem::forget(machine);
+    }
     Ok(report)
 }
 
@@ -265,7 +281,7 @@ struct Start {
 }
 
 /// Puts everything into memory.
-fn load(board: &Board, payload: &Payload) -> Result<Start, String> {
+fn load(board: &Board, payload: &Payload, kept: Option<&PageStore>) -> Result<Start, String> {
     let ram = board.space.ram();
     let (entry, kernel, layout) = match &payload.kernel {
         Some(kernel) => {
@@ -277,6 +293,10 @@ fn load(board: &Board, payload: &Payload) -> Result<Start, String> {
     };
     let mut seed = vec![0; 64];
     crate::board::entropy(&mut seed);
+    // Translations hold addresses: where they are kept, a user's kernel is where it was the last time.
+    if let Some(place) = kept.and_then(|kept| kept.number("kaslr-seed")) {
+        seed[..8].copy_from_slice(&place.to_be_bytes());
+    }
     let boot = Boot { arguments: payload.arguments.clone(), initrd: layout.initrd.clone(), seed };
     let own;
     let dtb = match &payload.dtb {

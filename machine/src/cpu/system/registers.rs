@@ -121,9 +121,10 @@ impl System {
         let Some(Tlbi { scope, everyone }) = Tlbi::of(encoding, v) else { return };
         let request = match scope {
             Scope::All => Request::All,
-            Scope::Asid(asid) => Request::Asid(asid),
-            Scope::Pages(va, 1) => Request::Page(va),
-            Scope::Pages(va, pages) => Request::Pages(va, pages),
+            Scope::Asid(asid) => Request::Asid(self.memory.regime.asid_of(asid)),
+            Scope::Pages(va, pages, asid) => {
+                Request::Pages(va, pages, asid.map(|asid| self.memory.regime.asid_of(asid)))
+            }
             Scope::Nothing => return,
         };
         self.invalidate(request, everyone);

@@ -85,7 +85,7 @@ impl Runtime for System {
         Ok(Location {
             page: found.pa & !0xfff,
             mode: if el0 { 0 } else { self.mode },
-            space: memory.spaces.number(el0, memory.asid, pc),
+            space: memory.spaces.number(el0, memory.asid, pc, !found.entry.not_global),
             tlb: memory.fast.address(memory.rights),
             tlb_unprivileged: memory.fast.address(Rights { el0: true, pan: false }),
         })

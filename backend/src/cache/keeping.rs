@@ -1,0 +1,143 @@
+//! What the cache takes from other runs and puts aside for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{At, Cache, Compiled, Lift, Subject, Thread, Tier, Unit, pages, virtual_page};
+use crate::compile::Code;
+use crate::store::Module;
+
+/// Whether translations will be asked for by [`Cache::take_unkept`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// They will not.
+    No,
+    /// They will, as long as they live.
+    Images,
+    /// They will, also those that have died meanwhile, if their guest code was noted.
+    Pages,
+}
+
+/// A translation as the cache has it, to be kept.
+pub(crate) struct Made {
+    pub(crate) subject: Subject,
+    pub(crate) tier: Tier,
+    pub(crate) code: Code,
+}
+
+/// Most units that are remembered for having been lifted.
+pub(super) const MOST_LIFTED: usize = 1 << 17;
+/// About how many bytes of dead translations wait to be kept.
+pub(super) const MOST_BURIED: usize = 64 << 20;
+
+impl Cache {
+    /// Takes `code` from another run into the cache for `unit`, unless it is stale since `lift` or there is no room.
+    pub(crate) fn recall(&mut self, lift: Lift, unit: &Unit, subject: Subject, code: Code, tier: Tier) -> bool {
+        let good = self.end_lift(lift, &subject.ranges);
+        if !good || unit.dead.load(Ordering::Relaxed) || unit.code.load(Ordering::Relaxed) != 0 {
+            return false;
+        }
+        // Then it goes when its code changes, and what is kept of the new code is looked for.
+        if unit.extent.get().is_none() {
+            self.register(unit, &subject.ranges);
+            unit.set_extent(subject.ranges.clone());
+        }
+        self.publish(subject, code, tier, None)
+    }
+
+    /// All translations that the store does not have; it is taken to have them from now on.
+    pub(crate) fn take_unkept(&mut self) -> Vec<Made> {
+        self.buried_bytes = 0;
+        let mut made = std::mem::take(&mut self.buried);
+        for id in std::mem::take(&mut self.unkept) {
+            if self.keeping == Keeping::Pages && self.regions.get(&id).is_none_or(|r| r.subject.words.is_empty()) {
+                continue;
+            }
+            let Some(mut r) = self.regions.remove(&id) else { continue };
+            made.push(self.made(&mut r));
+            self.regions.insert(id, r);
+        }
+        made
+    }
+
+    /// Region `r` as it is kept; it is taken to be, from now on.
+    pub(super) fn made(&self, r: &mut Compiled) -> Made {
+        let code = Code {
+            bytes: self.memory.bytes(r.address, r.len),
+            relocs: std::mem::take(&mut r.code.relocs),
+            targets: std::mem::take(&mut r.code.targets),
+            entries: r.code.entries.clone(),
+            faults: r.code.faults.clone(),
+            cells: r.code.cells.iter().map(|_| AtomicU64::new(0)).collect(),
+            slowness: r.code.slowness,
+            executed: Box::default(),
+            ops: r.code.ops.clone(),
+        };
+        let subject = r.subject.clone();
+        r.subject.words = Vec::new();
+        Made { subject, tier: r.tier, code }
+    }
+
+    /// Units lifted since this was last asked that have no code.
+    pub(crate) fn take_interpreted(&mut self) -> Vec<Arc<Unit>> {
+        let mut units = std::mem::take(&mut self.lifted);
+        units.retain(|u| u.code.load(Ordering::Relaxed) == 0 && !u.too_hard.load(Ordering::Relaxed));
+        units
+    }
+
+    /// Takes what was kept of an image into the cache; `at` is a key in it. The indirect exits of `thread`, which is the
+    /// calling one and runs no code now, find all of it.
+    pub(crate) fn publish_module(&mut self, at: At, module: Module, thread: &Thread) {
+        let module = Box::new(module);
+        if self.closed || !self.memory.add_module(&module) {
+            return;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let ranges = module.ranges();
+        for page in pages(&ranges) {
+            self.region_pages.entry(page).or_default().push(id);
+        }
+        for (key, code) in module.entries() {
+            // Better code may be there already.
+            let unit = self.units.get(&At { key, ..at });
+            if unit.is_none_or(|u| u.code.load(Ordering::Relaxed) == 0 && !u.dead.load(Ordering::Relaxed)) {
+                thread.tables.iter().for_each(|t| t.offer(key, code));
+            }
+        }
+        let address = module.address();
+        self.modules.push((module.addresses(), id));
+        if !module.cells().is_empty() {
+            self.by_cell.insert(module.cells().as_ptr() as u64, id);
+        }
+        let compiled = Compiled {
+            tier: Tier::Quick,
+            subject: Subject { at, ranges, words: Vec::new() },
+            units: Vec::new(),
+            module: Some(module),
+            virtual_page: virtual_page(at.key.pc),
+            address,
+            code: Code::default(),
+            len: 0,
+            incoming: Vec::new(),
+        };
+        self.regions.insert(id, Box::new(compiled));
+    }
+
+    /// Gives `unit` its code from a module that has it; false if none does.
+    pub(crate) fn enter_module(&mut self, unit: &Unit) -> bool {
+        if unit.dead.load(Ordering::Relaxed) {
+            return false;
+        }
+        for (_, id) in &self.modules {
+            let Some(region) = self.regions.get_mut(id) else { continue };
+            if let Some((code, tier)) = region.module.as_ref().and_then(|m| m.entry(unit.at.key)) {
+                unit.optimized.store(tier == Tier::Optimized, Ordering::Relaxed);
+                unit.code.store(code, Ordering::Release);
+                region.units.push(unit.at);
+                return true;
+            }
+        }
+        false
+    }
+}
