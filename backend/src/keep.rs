@@ -7,9 +7,10 @@ use jib_ir::guest::Guest;
 use jib_ir::region::Region;
 
 use crate::cache::{Cache, Made, Subject, Thread, Tier, Unit};
+use crate::cut_loops::cut_loops;
 use crate::entry;
 use crate::store::{Image, Record, Store};
-use crate::translator::{Translator, cut_loops};
+use crate::translator::Translator;
 
 impl<G: Guest> Translator<G> {
     /// Takes the code of `unit` from what was kept of its image, if the guest's code is the same. `thread` is the

@@ -22,6 +22,7 @@ mod cache;
 pub mod cache_dir;
 mod code_memory;
 mod compile;
+mod cut_loops;
 mod dump;
 mod entry;
 pub mod fault;

@@ -1,4 +1,4 @@
-//! Pages of guest code where addresses are translated: one as a lift reads it, and which have been seen.
+//! How lifts read guest code: how far, and one page alone where addresses are translated; and which pages have been seen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,6 +6,26 @@ use jib_ir::guest::Fetch;
 use jib_ir::runtime::{Access, Fault};
 
 use crate::cache::{PAGE, PageWords};
+
+/// Reads code by `fetch`, and goes on where `follows` says so.
+pub(crate) struct Following<'a> {
+    pub(crate) fetch: &'a dyn Fetch,
+    pub(crate) follows: &'a dyn Fn(u64) -> bool,
+}
+
+impl Fetch for Following<'_> {
+    fn word(&self, pc: u64) -> Result<u32, Fault> {
+        self.fetch.word(pc)
+    }
+
+    fn words(&self, pc: u64, room: &mut [u32]) -> Result<usize, Fault> {
+        self.fetch.words(pc, room)
+    }
+
+    fn follows(&self, pc: u64) -> bool {
+        (self.follows)(pc)
+    }
+}
 
 /// Reads the code of one page, seen at guest address `base`, from physical address `page`. A region stays in its page:
 /// where the next one is mapped may change independently.

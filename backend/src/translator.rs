@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jib_ir::guest::{Fetch, Guest, Limit};
-use jib_ir::op::Op;
-use jib_ir::region::{Block, BlockId, Key, Region};
+use jib_ir::region::{Key, Region};
 use jib_ir::runtime::Fault;
 
 use crate::cache::{
@@ -16,10 +15,11 @@ use crate::cache::{
 };
 use crate::code_memory::{CodeCopy, CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
+use crate::cut_loops::cut_loops;
 use crate::fork_gate::ForkGate;
 use crate::keep_pages::{Noting, WordsRead};
 use crate::options::{EXITS, Emit, EngineKind, Error, Memory, Options, RegionInfo, Stats, Watcher};
-use crate::page::{OnePage, PageSet};
+use crate::page::{Following, OnePage, PageSet};
 use crate::quick::{self, QuickCompiler};
 use crate::sample;
 use crate::store::{PageStore, Store};
@@ -580,59 +580,9 @@ impl<G: Guest> Translator<G> {
     }
 }
 
-/// Reads code by `fetch`, and goes on where `follows` says so.
-struct Following<'a> {
-    fetch: &'a dyn Fetch,
-    follows: &'a dyn Fn(u64) -> bool,
-}
-
-impl Fetch for Following<'_> {
-    fn word(&self, pc: u64) -> Result<u32, Fault> {
-        self.fetch.word(pc)
-    }
-
-    fn words(&self, pc: u64, room: &mut [u32]) -> Result<usize, Fault> {
-        self.fetch.words(pc, room)
-    }
-
-    fn follows(&self, pc: u64) -> bool {
-        (self.follows)(pc)
-    }
-}
-
 /// Locks, also after a panic elsewhere: the data is consistent between calls.
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes jumps inside a block's region leave it, so that the run loop counts each run.
-pub(crate) fn cut_loops(region: &mut Region) {
-    let blocks = region.blocks.len();
-    for b in 0..blocks {
-        let last = region.blocks[b].ops.end as usize - 1;
-        let mut op = region.ops[last];
-        match &mut op {
-            Op::Jump { to } => *to = exit_block(region, *to),
-            Op::Branch { then, els, .. } => {
-                *then = exit_block(region, *then);
-                *els = exit_block(region, *els);
-            }
-            _ => continue,
-        }
-        region.ops[last] = op;
-    }
-}
-
-/// A block that leaves for where block `to` begins: `to` itself if it does no more than that, else a new one.
-fn exit_block(region: &mut Region, to: BlockId) -> BlockId {
-    let Block { pc, ref ops, .. } = region.blocks[to.index()];
-    if ops.len() == 1 && matches!(region.ops[ops.start as usize], Op::Exit { .. }) && to.index() != 0 {
-        return to;
-    }
-    let start = region.ops.len() as u32;
-    region.ops.push(Op::Exit { pc, kind: jib_ir::op::ExitKind::Jump });
-    region.blocks.push(Block { pc, ops: start..start + 1, insns: 0 });
-    BlockId(region.blocks.len() as u32 - 1)
 }
 
 fn region_text(region: &Region) -> String {
