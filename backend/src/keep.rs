@@ -7,9 +7,8 @@ use jib_ir::guest::Guest;
 use jib_ir::region::Region;
 
 use crate::cache::{Cache, Made, Subject, Thread, Tier, Unit};
-use crate::cut_loops::cut_loops;
 use crate::entry;
-use crate::store::{Image, Record, Store};
+use crate::store::{Image, Record};
 use crate::translator::Translator;
 
 impl<G: Guest> Translator<G> {
@@ -52,7 +51,7 @@ impl<G: Guest> Translator<G> {
             return;
         };
         let (lift, mut made) = self.with_cache(|c| (c.begin_lift(), c.take_unkept()));
-        self.translate_interpreted(store, &mut made);
+        self.translate_interpreted(|unit| store.image(unit.at.key.pc).map(|_| Vec::new()), &mut made);
         let mut files: HashMap<Image, Vec<Record>> = HashMap::new();
         for made in made {
             let Some(image) = store.image(made.subject.at.key.pc) else { continue };
@@ -78,22 +77,23 @@ impl<G: Guest> Translator<G> {
         Some(Record::new(at.key, made.tier, (ranges, words), made.code))
     }
 
-    /// Adds code of blocks that have none.
-    fn translate_interpreted(&self, store: &Store, made: &mut Vec<Made>) {
-        let mut units = self.with_cache(Cache::take_interpreted);
-        units.retain(|unit| store.image(unit.at.key.pc).is_some());
-        let Some(mut compiler) = (!units.is_empty()).then(|| self.quick_compiler()).flatten() else { return };
+    /// Adds code of blocks that have none and are `wanted`: then with these words of their guest code, as far as they are
+    /// noted.
+    pub(crate) fn translate_interpreted(&self, wanted: impl Fn(&Unit) -> Option<Vec<u32>>, made: &mut Vec<Made>) {
+        let units = self.with_cache(Cache::take_interpreted);
+        let mut units = units.iter().filter_map(|unit| Some((unit, wanted(unit)?))).peekable();
+        let Some(mut compiler) = units.peek().and_then(|_| self.quick_compiler()) else { return };
         let (start, budget) = (entry::thread_nanos(), entry::process_nanos() / 4);
-        for unit in units {
+        for (unit, words) in units {
             if entry::thread_nanos() - start > budget {
                 return;
             }
-            let Some(block) = self.block(&unit) else { continue };
+            let Some(block) = self.block(unit) else { continue };
             let mut region = Region::clone(&block);
             compiler.optimize(&mut region);
-            cut_loops(&mut region);
             if let Some(code) = compiler.compile(&region, self.stub) {
-                made.push(Made { subject: Subject::of(&region, unit.at.page), tier: Tier::Quick, code });
+                let subject = Subject { words, ..Subject::of(&region, unit.at.page) };
+                made.push(Made { subject, tier: Tier::Quick, code });
             }
         }
     }

@@ -11,7 +11,6 @@ use jib_ir::region::Region;
 use jib_ir::runtime::Fault;
 
 use crate::cache::{Cache, Made, PAGE, Subject, Tier, Unit, virtual_page};
-use crate::entry;
 use crate::store::{PageStore, Piece, Record};
 use crate::translator::Translator;
 
@@ -91,27 +90,9 @@ impl<G: Guest> Translator<G> {
     pub fn keep_pages(&self) {
         let Some(pages) = &self.pages else { return };
         let mut made = self.with_cache(Cache::take_unkept);
-        self.translate_interpreted_pages(&mut made);
+        self.translate_interpreted(|unit| unit.words.get().cloned(), &mut made);
         let records: Vec<Record> = made.into_iter().map(record).collect();
         pages.add(&self.options, &records);
-    }
-
-    fn translate_interpreted_pages(&self, made: &mut Vec<Made>) {
-        let units = self.with_cache(Cache::take_interpreted);
-        let Some(mut compiler) = (!units.is_empty()).then(|| self.quick_compiler()).flatten() else { return };
-        let (start, budget) = (entry::thread_nanos(), entry::process_nanos() / 4);
-        for unit in units {
-            if entry::thread_nanos() - start > budget {
-                return;
-            }
-            let (Some(block), Some(words)) = (self.block(&unit), unit.words.get()) else { continue };
-            let mut region = Region::clone(&block);
-            jib_ir::passes::run(&mut region);
-            if let Some(code) = compiler.compile(&region, self.stub) {
-                let subject = Subject { words: words.clone(), ..Subject::of(&region, unit.at.page) };
-                made.push(Made { subject, tier: Tier::Quick, code });
-            }
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! How lifts read guest code: how far, and one page alone where addresses are translated; and which pages have been seen.
+//! How lifts read guest code: how far, and one page alone where addresses are translated; and which pages have been
+//! seen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -142,7 +142,7 @@ impl Plan {
                 owner[w] = Some((slot, class));
             }
         }
-        // Slots are written in this order: the host takes two stores at a time if they are to one line.
+        // Slots are written in the order of their addresses.
         seen.sort_unstable_by_key(|(slot, _)| slot.0);
         for (slot, class) in seen {
             let range = slot.0 as usize..slot.0 as usize + words_of(class);

@@ -1,7 +1,7 @@
 //! Translations kept in files, so that the next run of a program need not make them again.
 //!
-//! [`pages`] is how it is done for whole systems. For programs, there is one file for each image: a piece of guest address space that shows the same code in every run, such as a
-//! mapped ELF file at its usual address. What is kept is used only if the guest's code is, byte for byte, what it was
+//! [`pages`] is how it is done for whole systems. For programs, there is one file for each image: a piece of guest
+//! address space that shows the same code in every run, such as a mapped ELF file at its usual address. What is kept is used only if the guest's code is, byte for byte, what it was
 //! made from; what an image is called only tells where to look. A file is known by everything else that translations
 //! depend on: this build of the program, the host's features, the options, the guest's own digest.
 //!
