@@ -87,6 +87,7 @@ fn mutate(r: &mut Random, seed: &[u8]) -> Vec<u8> {
 #[test]
 fn hostile_files_are_loaded_or_refused() {
     install_fault_handlers();
+    let _alone = crate::space::tests::FIXED_PLACES.lock();
     let file = Reused::new();
     let mut r = Random(0x9e37_79b9_7f4a_7c15);
     let seeds = seeds();

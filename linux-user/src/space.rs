@@ -408,10 +408,13 @@ impl Fetch for AddressSpace {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::os::fd::AsRawFd;
 
     use super::*;
+
+    /// Held by tests that map what they name: tests run as threads of one process, and a hostile file may name any place.
+    pub(crate) static FIXED_PLACES: Mutex<()> = Mutex::new(());
 
     const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
 
@@ -494,6 +497,7 @@ mod tests {
 
     #[test]
     fn brk_grows_shrinks_and_refuses() {
+        let _alone = FIXED_PLACES.lock();
         let space = AddressSpace::default();
         space.set_brk_start(0x31_0000_0123);
         assert_eq!(space.brk(0).value, 0x31_0000_0123);
