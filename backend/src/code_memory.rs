@@ -42,6 +42,8 @@ impl FaultTable {
 #[repr(C, align(64))]
 struct Header {
     table: *const FaultTable,
+    /// Whose code it is.
+    owner: u64,
 }
 
 /// The arena.
@@ -172,10 +174,10 @@ impl CodeMemory {
         (self.segment, self.next, self.used) = (0, self.sealed, self.sealed);
     }
 
-    /// Copies `code` into the segment being filled; its host address, or `None` if there is no room left.
+    /// Copies `code` of `owner` into the segment being filled; its host address, or `None` if there is no room left.
     ///
     /// `table` must outlive the code.
-    pub(crate) fn add(&mut self, code: &[u8], table: *const FaultTable) -> Option<u64> {
+    pub(crate) fn add(&mut self, code: &[u8], table: *const FaultTable, owner: u64) -> Option<u64> {
         let need = size_of::<Header>() + code.len();
         if self.next + need > self.segment_len() {
             return None;
@@ -187,7 +189,7 @@ impl CodeMemory {
         // SAFETY: `at..at + need` is inside the mapping, and nobody runs code there.
         unsafe {
             let p = self.rw.as_ptr().add(at);
-            p.cast::<Header>().write(Header { table });
+            p.cast::<Header>().write(Header { table, owner });
             p.add(size_of::<Header>()).copy_from_nonoverlapping(code.as_ptr(), code.len());
         }
         let header = (at / GRANULE) as u32 + 1;
@@ -195,6 +197,15 @@ impl CodeMemory {
             granule.store(header, Ordering::Release);
         }
         Some(self.rx.as_ptr() as u64 + start as u64)
+    }
+
+    /// Whose the code at host address `code` is, if it was added to the arena.
+    pub(crate) fn owner(&self, code: u64) -> Option<u64> {
+        let offset = (code as usize).checked_sub(self.rx.as_ptr() as usize).filter(|o| *o < self.len)?;
+        let header = self.map[offset / GRANULE].load(Ordering::Relaxed);
+        let start = (header as usize).checked_sub(1)? * GRANULE;
+        // SAFETY: the map leads to a header in the arena.
+        Some(unsafe { (*self.rx.as_ptr().add(start).cast::<Header>()).owner })
     }
 
     /// The `len` bytes of code at host address `code`.
@@ -394,8 +405,8 @@ mod tests {
     fn code_leads_to_its_table() {
         let mut m = CodeMemory::new(1 << 20, false).expect("arena");
         let table = FaultTable { points: vec![(0, 0x1000), (3, 0x1008)], recipes: vec![0, 7], pc: 0x1000 };
-        let a = m.add(&[0x90; 100], &table).expect("room");
-        let b = m.add(&[0xc3; 10], &table).expect("room");
+        let a = m.add(&[0x90; 100], &table, 0).expect("room");
+        let b = m.add(&[0xc3; 10], &table, 0).expect("room");
         let view = m.view();
         // SAFETY: arena and table are alive.
         let at = |pc| unsafe { view.checkpoint(pc) };
@@ -403,7 +414,7 @@ mod tests {
         assert_eq!([at(a), at(a + 2), at(a + 3), at(a + 99)], [first, first, second, second]);
         assert_eq!(at(b + 9), second);
         assert_eq!(at(a - 64), None, "the header is not code");
-        let stub = m.add(&[0x90], std::ptr::null()).expect("room");
+        let stub = m.add(&[0x90], std::ptr::null(), 0).expect("room");
         // SAFETY: the arena is alive.
         assert_eq!(unsafe { (m.view().checkpoint(stub), m.view().guest_pc(stub)) }, (None, None), "no table");
         assert_eq!(at(0), None);
@@ -413,29 +424,29 @@ mod tests {
     fn a_full_segment_gives_way_to_the_next() {
         let mut m = CodeMemory::new(1 << 16, false).expect("arena");
         let table = FaultTable::default();
-        while m.add(&[0; 1000], &table).is_some() {}
+        while m.add(&[0; 1000], &table, 0).is_some() {}
         let full = m.segment;
         m.advance();
         assert_ne!(m.segment, full);
-        assert!(m.add(&[0; 1000], &table).is_some());
+        assert!(m.add(&[0; 1000], &table, 0).is_some());
     }
 
     #[test]
     fn a_reset_arena_is_empty_and_fills_again() {
         let mut m = CodeMemory::new(1 << 16, false).expect("arena");
         let table = FaultTable { points: vec![(0, 0x1000)], recipes: Vec::new(), pc: 0x1000 };
-        let stub = m.add(&[0xc3; 10], std::ptr::null()).expect("room");
+        let stub = m.add(&[0xc3; 10], std::ptr::null(), 0).expect("room");
         m.seal();
-        let first = m.add(&[1; 9000], &table).or_else(|| m.add(&[1; 1000], &table)).expect("room");
+        let first = m.add(&[1; 9000], &table, 0).or_else(|| m.add(&[1; 1000], &table, 0)).expect("room");
         while m.segment != 3 {
-            if m.add(&[1; 1000], &table).is_none() {
+            if m.add(&[1; 1000], &table, 0).is_none() {
                 m.advance();
             }
         }
         m.reset();
         // SAFETY: the arena is alive.
         assert_eq!(unsafe { m.view().guest_pc(first) }, None);
-        assert_eq!(m.add(&[2; 1000], &table), Some(first), "behind what stays");
+        assert_eq!(m.add(&[2; 1000], &table, 0), Some(first), "behind what stays");
         assert_eq!((m.bytes(stub, 10), m.bytes(first, 2)), (vec![0xc3; 10], vec![2; 2]));
     }
 
@@ -444,7 +455,7 @@ mod tests {
         for nameless in [false, true] {
             let mut m = CodeMemory::new(1 << 16, nameless).expect("arena");
             let table = FaultTable::default();
-            let at = m.add(&[1, 2, 3], &table).expect("room");
+            let at = m.add(&[1, 2, 3], &table, 0).expect("room");
             // SAFETY: the code is mapped readable.
             let code = || unsafe { std::slice::from_raw_parts(at as *const u8, 3) };
             assert_eq!(code(), [1, 2, 3]);

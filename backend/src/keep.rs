@@ -1,44 +1,45 @@
 //! Translations from other runs, and for them: the way from and to the [store](crate::store).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jib_ir::guest::Guest;
 use jib_ir::region::Region;
 
-use crate::cache::{Cache, Made, Subject, Thread, Tier, Unit};
+use crate::cache::{At, Cache, Made, Subject, Thread, Tier, Unit};
 use crate::entry;
 use crate::store::{Image, Record};
 use crate::translator::Translator;
 
 impl<G: Guest> Translator<G> {
-    /// Takes the code of `unit` from what was kept of its image, if the guest's code is the same. `thread` is the
+    /// The unit of `at` with its code from what was kept of its image, if the guest's code is the same. `thread` is the
     /// caller's.
-    pub(crate) fn recall(&self, unit: &Unit, thread: &Thread) -> bool {
-        let Some(store) = &self.store else { return false };
-        if self.with_cache(|c| c.enter_module(unit)) {
+    pub(crate) fn recall(&self, at: At, thread: &Thread) -> Option<Arc<Unit>> {
+        let store = self.store.as_ref()?;
+        if let Some(unit) = self.with_cache(|c| c.enter_module(at)) {
             self.counters.recalled.fetch_add(1, Ordering::Relaxed);
-            return true;
+            return Some(unit);
         }
-        let Some(image) = store.image(unit.at.key.pc) else { return false };
+        let image = store.image(at.key.pc)?;
         let loaded = {
             let _pass = self.gate.pass();
             store.load(&self.options, image, self.stub)
         };
-        let Some(module) = loaded else { return false };
+        let module = loaded?;
         let lift = self.with_cache(Cache::begin_lift);
         let agrees = module.agrees(|pc, code| self.fetch.shows(pc, code));
         let recalled = self.with_cache(|c| {
             if c.end_lift(lift, &module.ranges()) && agrees {
-                c.publish_module(unit.at, module, thread);
+                c.publish_module(at, module, thread);
             }
-            c.enter_module(unit)
+            c.enter_module(at)
         });
         if !agrees {
             let _pass = self.gate.pass();
             store.distrust(image);
         }
-        self.counters.recalled.fetch_add(u64::from(recalled), Ordering::Relaxed);
+        self.counters.recalled.fetch_add(u64::from(recalled.is_some()), Ordering::Relaxed);
         recalled
     }
 
@@ -51,7 +52,11 @@ impl<G: Guest> Translator<G> {
             return;
         };
         let (lift, mut made) = self.with_cache(|c| (c.begin_lift(), c.take_unkept()));
-        self.translate_interpreted(|unit| store.image(unit.at.key.pc).map(|_| Vec::new()), &mut made);
+        let run = self.with_cache(Cache::take_run).into_iter().filter(|at| store.image(at.key.pc).is_some());
+        self.translate_interpreted(
+            run.filter_map(|at| Some((at, self.lift_once(Region::default(), at).ok()?, Vec::new()))),
+            &mut made,
+        );
         let mut files: HashMap<Image, Vec<Record>> = HashMap::new();
         for made in made {
             let Some(image) = store.image(made.subject.at.key.pc) else { continue };
@@ -77,22 +82,19 @@ impl<G: Guest> Translator<G> {
         Some(Record::new(at.key, made.tier, (ranges, words), made.code))
     }
 
-    /// Adds code of blocks that have none and are `wanted`: then with these words of their guest code, as far as they are
-    /// noted.
-    pub(crate) fn translate_interpreted(&self, wanted: impl Fn(&Unit) -> Option<Vec<u32>>, made: &mut Vec<Made>) {
-        let units = self.with_cache(Cache::take_interpreted);
-        let mut units = units.iter().filter_map(|unit| Some((unit, wanted(unit)?))).peekable();
-        let Some(mut compiler) = units.peek().and_then(|_| self.quick_compiler()) else { return };
+    /// Adds code of `blocks` that have none, each with the words of its guest code, if they are to be kept with it.
+    pub(crate) fn translate_interpreted(
+        &self,
+        mut blocks: impl Iterator<Item = (At, Region, Vec<u32>)>,
+        made: &mut Vec<Made>,
+    ) {
+        let Some(mut compiler) = self.quick_compiler() else { return };
         let (start, budget) = (entry::thread_nanos(), entry::process_nanos() / 4);
-        for (unit, words) in units {
-            if entry::thread_nanos() - start > budget {
-                return;
-            }
-            let Some(block) = self.block(unit) else { continue };
-            let mut region = Region::clone(&block);
+        while entry::thread_nanos() - start <= budget {
+            let Some((at, mut region, words)) = blocks.next() else { return };
             compiler.optimize(&mut region);
             if let Some(code) = compiler.compile(&region, self.stub) {
-                let subject = Subject { words, ..Subject::of(&region, unit.at.page) };
+                let subject = Subject { words, ..Subject::of(&region, at.page) };
                 made.push(Made { subject, tier: Tier::Quick, code });
             }
         }

@@ -4,6 +4,7 @@
 //! code that they start with.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jib_ir::guest::{Fetch, Guest};
@@ -90,7 +91,10 @@ impl<G: Guest> Translator<G> {
     pub fn keep_pages(&self) {
         let Some(pages) = &self.pages else { return };
         let mut made = self.with_cache(Cache::take_unkept);
-        self.translate_interpreted(|unit| unit.words.get().cloned(), &mut made);
+        let interpreted = self.with_cache(Cache::take_interpreted);
+        let block = |unit: &Arc<Unit>| Some(Region::clone(&*self.block(unit)?));
+        let blocks = interpreted.iter().filter_map(|u| Some((u.at, block(u)?, u.words.get()?.clone())));
+        self.translate_interpreted(blocks, &mut made);
         let records: Vec<Record> = made.into_iter().map(record).collect();
         pages.add(&self.options, &records);
     }

@@ -75,7 +75,7 @@ impl Default for Options {
         Options {
             engine: EngineKind::Jit,
             memory: Memory::Host,
-            quick: 2,
+            quick: 1,
             threshold: 50_000,
             region_insns: 400,
             region_blocks: 100,

@@ -85,12 +85,20 @@ pub(crate) struct Counters {
     pub(crate) guest_ns: AtomicU64,
 }
 
+/// What the run loop goes on with.
+pub(crate) enum Found {
+    /// A unit, with code or without.
+    Unit(Arc<Unit>),
+    /// A block that runs for the first time, with nothing kept of it.
+    New,
+}
+
 impl<G: Guest> Translator<G> {
     /// A translator without translations.
     pub fn new(guest: G, fetch: Box<dyn Fetch + Send + Sync>, options: Options) -> Result<Arc<Self>, Error> {
         let mut memory = CodeMemory::new(options.cache_bytes, options.listener.is_some())?;
         let stub = memory
-            .add(&quick::link_stub(), std::ptr::null())
+            .add(&quick::link_stub(), std::ptr::null(), 0)
             .ok_or_else(|| Error::Codegen("no room for the link stub".into()))?;
         // The stub lives for ever, outside the ring of segments that are reused.
         memory.seal();
@@ -150,7 +158,7 @@ impl<G: Guest> Translator<G> {
 
     /// Number of guest addresses of which anything is known.
     pub fn known(&self) -> usize {
-        self.with_cache(|c| c.known())
+        self.with_cache(|c| c.size())
     }
 
     /// Is there code that was seen in the page at guest address `addr`? Only where addresses are translated.
@@ -221,15 +229,37 @@ impl<G: Guest> Translator<G> {
         f(&mut lock(&self.cache))
     }
 
-    /// The unit of `at` with its block lifted or its code found; `thread` is the caller's.
-    pub(crate) fn unit(&self, at: At, thread: &Thread) -> Result<Arc<Unit>, Fault> {
-        loop {
-            let unit = self.with_cache(|c| c.unit(at));
-            let known = self.block(&unit).is_some() || unit.code.load(Ordering::Acquire) != 0;
-            if known || self.recall(&unit, thread) || self.recall_page(&unit) || self.lift_block(&unit)? {
-                return Ok(unit);
-            }
+    /// What there is for `at`; `thread` is the caller's. A new block is lifted into `room`.
+    pub(crate) fn find(&self, at: At, thread: &Thread, room: &mut Region) -> Result<Found, Fault> {
+        let once = self.quick_wanted() && self.options.quick > 0 && self.options.threshold > 0;
+        let once = once && self.options.memory == Memory::Host;
+        let (known, seen) = self.with_cache(|c| c.known(at, once));
+        if let Some(unit) = known.filter(|u| u.code.load(Ordering::Acquire) != 0).or_else(|| self.recall(at, thread)) {
+            return Ok(Found::Unit(unit));
         }
+        if once && !seen {
+            let _sampled = sample::translating();
+            *room = self.lift_once(std::mem::take(room), at)?;
+            self.with_cache(|c| c.note_run(at));
+            return Ok(Found::New);
+        }
+        let (unit, new) = self.with_cache(|c| c.unit(at));
+        if new && once {
+            unit.runs.store(1, Ordering::Relaxed);
+        }
+        self.recall_page(&unit);
+        Ok(Found::Unit(unit))
+    }
+
+    /// The block at `at`, in the memory of `room`, to be run once or translated: no more is known of it than before.
+    pub(crate) fn lift_once(&self, room: Region, at: At) -> Result<Region, Fault> {
+        let start = self.options.measure.then(std::time::Instant::now);
+        let mut region = self.lift(room, at, Limit::BLOCK, &ALL_WORDS, &|_| true, None)?;
+        cut_loops(&mut region);
+        self.counters.blocks_lifted.fetch_add(1, Ordering::Relaxed);
+        let spent = start.map_or(0, |start| start.elapsed().as_nanos() as u64);
+        self.counters.lift_ns.fetch_add(spent, Ordering::Relaxed);
+        Ok(region)
     }
 
     /// The block of `unit`, if it is there.
@@ -243,7 +273,7 @@ impl<G: Guest> Translator<G> {
         let (_sampled, start) = (sample::translating(), self.options.measure.then(std::time::Instant::now));
         let lift = self.with_cache(Cache::begin_lift);
         let read = self.words_read(unit.at);
-        match self.lift(unit.at, Limit::BLOCK, &ALL_WORDS, &|_| true, read.as_ref()) {
+        match self.lift(Region::default(), unit.at, Limit::BLOCK, &ALL_WORDS, &|_| true, read.as_ref()) {
             Ok(mut region) => {
                 if let Some(words) = read.and_then(|read| read.of(&region))
                     && !unit.note_words(words)
@@ -287,13 +317,14 @@ impl<G: Guest> Translator<G> {
         if unit.too_hard.load(Ordering::Relaxed) {
             return;
         }
-        let (_sampled, start) = (sample::translating(), std::time::Instant::now());
+        let (_sampled, start) = (sample::translating(), self.options.measure.then(std::time::Instant::now));
         let lift = self.with_cache(Cache::begin_lift);
         // As much as has been interpreted; less, where that is too much at once.
         let made = [QUICK, Limit::BLOCK].into_iter().find_map(|limit| {
             let follows = |pc| self.with_cache(|c| c.is_interpreted(unit.at.to(pc)));
             let read = self.words_read(unit.at);
-            let mut region = self.lift(unit.at, limit, &ALL_WORDS, &follows, read.as_ref()).ok()?;
+            let room = compiler.room();
+            let mut region = self.lift(room, unit.at, limit, &ALL_WORDS, &follows, read.as_ref()).ok()?;
             compiler.optimize(&mut region);
             let words = read.and_then(|read| read.of(&region)).unwrap_or_default();
             Some((compiler.compile(&region, self.stub)?, region, words))
@@ -303,7 +334,7 @@ impl<G: Guest> Translator<G> {
             unit.too_hard.store(true, Ordering::Relaxed);
             return;
         };
-        let bytes = code.bytes.len() as u64;
+        let (bytes, insns) = (code.bytes.len() as u64, region.insns());
         self.pages_seen.add(virtual_page(unit.at.key.pc));
         let published = self.with_cache(|c| {
             let free = unit.code.load(Ordering::Relaxed) == 0 && !unit.dead.load(Ordering::Relaxed);
@@ -317,6 +348,7 @@ impl<G: Guest> Translator<G> {
             }
             published
         });
+        compiler.give_back(region);
         if !published {
             // No room now, or too late: not again at the very next run.
             unit.runs.store(0, Ordering::Relaxed);
@@ -324,9 +356,10 @@ impl<G: Guest> Translator<G> {
         }
         let c = &self.counters;
         c.quick_blocks.fetch_add(1, Ordering::Relaxed);
-        c.quick_insns.fetch_add(u64::from(region.insns()), Ordering::Relaxed);
+        c.quick_insns.fetch_add(u64::from(insns), Ordering::Relaxed);
         c.quick_bytes.fetch_add(bytes, Ordering::Relaxed);
-        c.quick_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let spent = start.map_or(0, |start| start.elapsed().as_nanos() as u64);
+        c.quick_ns.fetch_add(spent, Ordering::Relaxed);
     }
 
     /// Quick code counted down at the exit of link cell `cell`, which leads to `unit`.
@@ -337,10 +370,11 @@ impl<G: Guest> Translator<G> {
         self.with_cache(|c| c.recount(cell, unit.is_settled()));
     }
 
-    /// Links the exit behind `cell` with the code of `unit`, or counts how often it is taken.
-    pub(crate) fn link(&self, cell: u64, unit: &Arc<Unit>) {
+    /// Links the exit behind `cell` with the code of `unit`, or counts how often it is taken, for a thread that entered
+    /// code at the epoch `since`.
+    pub(crate) fn link(&self, cell: u64, unit: &Arc<Unit>, since: u64) {
         let counted = self.options.threshold != u32::MAX;
-        if self.with_cache(|c| c.link(cell, unit.at, counted)) {
+        if self.with_cache(|c| c.link(cell, unit.at, since, counted)) {
             self.count(unit, WAY_OUT);
         }
     }
@@ -454,7 +488,9 @@ impl<G: Guest> Translator<G> {
     /// The region at `at`, when of its page the words `run` have run: most code of a system runs a few times or never.
     fn lift_region(&self, at: At, run: &PageWords, read: Option<&WordsRead>) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
-        self.lift(at, limit, run, &|_| true, read)
+        let mut region = self.lift(Region::default(), at, limit, run, &|_| true, read)?;
+        region.note_flag_reads();
+        Ok(region)
     }
 
     /// Where the words that are read for a translation of `at` are noted, if it is to be kept with them.
@@ -463,9 +499,10 @@ impl<G: Guest> Translator<G> {
     }
 
     /// Lifts what `follows`, and of a page no other words than `words`; the region's code ranges are such as
-    /// [`Translator::invalidate`] takes. What is read of the page is noted in `read`.
+    /// [`Translator::invalidate`] takes. The memory of `room` is used for it. What is read of the page is noted in `read`.
     fn lift(
         &self,
+        room: Region,
         at: At,
         limit: Limit,
         words: &PageWords,
@@ -473,13 +510,13 @@ impl<G: Guest> Translator<G> {
         read: Option<&WordsRead>,
     ) -> Result<Region, Fault> {
         if self.options.memory == Memory::Host {
-            return self.guest.lift(at.key, &Following { fetch: &*self.fetch, follows }, limit);
+            return self.guest.lift_in(room, at.key, &Following { fetch: &*self.fetch, follows }, limit);
         }
         let base = at.key.pc & !(PAGE - 1);
         let page = OnePage { fetch: &*self.fetch, base, page: at.page, words };
         let noting = read.map(|read| Noting { fetch: &page, read });
         let fetch = noting.as_ref().map_or(&page as &dyn Fetch, |noting| noting);
-        let mut region = self.guest.lift(at.key, &Following { fetch, follows }, limit)?;
+        let mut region = self.guest.lift_in(room, at.key, &Following { fetch, follows }, limit)?;
         for range in &mut region.code {
             *range = range.start - base + at.page..range.end - base + at.page;
         }
@@ -560,9 +597,8 @@ impl<G: Guest> Translator<G> {
             Emit::Ir => Ok(region_text(&self.lift_region(at, &run, None).map_err(Error::Fetch)?)),
             Emit::Opt => Ok(region_text(&optimized()?)),
             Emit::Quick => {
-                let mut region = self.lift(at, Limit::BLOCK, &ALL_WORDS, &|_| true, None).map_err(Error::Fetch)?;
+                let mut region = self.lift_once(Region::default(), at).map_err(Error::Fetch)?;
                 jib_ir::passes::run(&mut region);
-                cut_loops(&mut region);
                 let options = Options { count: false, ..self.options.clone() };
                 let compiler = QuickCompiler::new(self.guest.helpers(), &options);
                 match compiler.and_then(|mut c| c.compile(&region, self.stub)) {

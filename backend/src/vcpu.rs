@@ -14,7 +14,7 @@ use crate::cache::{At, OUTSIDE, Thread, Unit};
 use crate::kick::{self, Kicker};
 use crate::options::{EXITS, Memory};
 use crate::quick::QuickCompiler;
-use crate::translator::Translator;
+use crate::translator::{Found, Translator};
 
 /// Entries of the thread's own table of units, in pieces that are made when wanted.
 const UNITS: usize = 1 << 17;
@@ -36,6 +36,10 @@ pub struct Vcpu<G: Guest> {
     kicker: Kicker,
     tables: Tables,
     units: [Option<Box<[Option<Entry>; PIECE]>>; UNITS / PIECE],
+    /// Epoch at which compiled code was entered last.
+    entered: u64,
+    /// A block that runs once.
+    once: Region,
     scratch: Scratch,
     quick: Option<QuickCompiler>,
     runs: u64,
@@ -60,6 +64,8 @@ impl<G: Guest> Vcpu<G> {
             tables: Tables::new(thread.tables.len()),
             thread,
             units: [const { None }; UNITS / PIECE],
+            entered: 0,
+            once: Region::default(),
             scratch: Scratch::default(),
             quick: translator.quick_compiler(),
             runs: 0,
@@ -135,7 +141,20 @@ impl<G: Guest> Vcpu<G> {
             let mut key = self.shared.guest.key(&self.state);
             key.mode |= location.mode;
             let unit = match self.find(At { key, page: location.page }) {
-                Ok(unit) => unit,
+                Ok(Found::Unit(unit)) => unit,
+                Ok(Found::New) => {
+                    (interpret, cell) = (false, None);
+                    if let Some(cell) = hot.take() {
+                        self.shared.with_cache(|c| c.recount(cell, false));
+                    }
+                    let block = std::mem::take(&mut self.once);
+                    let exit = self.run_block(&block, rt);
+                    self.once = block;
+                    match self.act(exit, rt) {
+                        None => continue,
+                        Some(exit) => return exit,
+                    }
+                }
                 Err(fault) => return Exit::Fault(fault),
             };
             if self.shared.options.threshold == 0 && !interpret && unit.code.load(Ordering::Relaxed) == 0 {
@@ -156,7 +175,7 @@ impl<G: Guest> Vcpu<G> {
                 if let Some(cell) = cell.take()
                     && unit.code.load(Ordering::Relaxed) != 0
                 {
-                    self.shared.link(cell, &unit);
+                    self.shared.link(cell, &unit, self.entered);
                 }
                 self.enter(&unit, &location, rt)
             };
@@ -201,8 +220,8 @@ impl<G: Guest> Vcpu<G> {
         &mut self.units[n / PIECE].get_or_insert_with(|| Box::new([const { None }; PIECE]))[n % PIECE]
     }
 
-    /// The unit of `wanted`, from the thread's own table if it is there.
-    fn find(&mut self, wanted: At) -> Result<Arc<Unit>, Fault> {
+    /// What there is for `wanted`, from the thread's own table if it is there.
+    fn find(&mut self, wanted: At) -> Result<Found, Fault> {
         if let Some(entry) = self.entry(wanted)
             && entry.unit.at == wanted
             && !entry.unit.dead.load(Ordering::Acquire)
@@ -212,12 +231,14 @@ impl<G: Guest> Vcpu<G> {
             }
             let unit = entry.unit.clone();
             self.hits += 1;
-            return Ok(unit);
+            return Ok(Found::Unit(unit));
         }
         self.misses += 1;
-        let unit = self.shared.unit(wanted, &self.thread)?;
-        *self.entry(wanted) = Some(Entry { unit: unit.clone(), block: None });
-        Ok(unit)
+        let found = self.shared.find(wanted, &self.thread, &mut self.once)?;
+        if let Found::Unit(unit) = &found {
+            *self.entry(wanted) = Some(Entry { unit: unit.clone(), block: None });
+        }
+        Ok(found)
     }
 
     fn interpret<R: Runtime>(&mut self, unit: &Arc<Unit>, rt: &mut R) -> Exit {
@@ -227,13 +248,7 @@ impl<G: Guest> Vcpu<G> {
             Ok(None) => return Exit::Next,
             Err(fault) => return Exit::Fault(fault),
         };
-        self.runs += 1;
-        self.interpreted += u64::from(block.insns());
-        if self.runs >= REPORT {
-            self.report();
-        }
-        let helpers = self.shared.guest.helpers();
-        let exit = interp::run(&block, BlockId(0), &mut self.state, rt, helpers, &mut self.scratch);
+        let exit = self.run_block(&block, rt);
         if unit.code.load(Ordering::Relaxed) == 0 {
             // Where the quick tier cannot help, interpreting goes on until the code is optimised.
             let helpless = self.shared.options.quick != u32::MAX
@@ -241,6 +256,16 @@ impl<G: Guest> Vcpu<G> {
             self.shared.count(unit, if helpless { INTERPRETING } else { 1 });
         }
         exit
+    }
+
+    fn run_block<R: Runtime>(&mut self, block: &Region, rt: &mut R) -> Exit {
+        self.runs += 1;
+        self.interpreted += u64::from(block.insns());
+        if self.runs >= REPORT {
+            self.report();
+        }
+        let helpers = self.shared.guest.helpers();
+        interp::run(block, BlockId(0), &mut self.state, rt, helpers, &mut self.scratch)
     }
 
     /// The block of `unit`: the one this thread has at hand, else the unit's own, lifted anew if it was translated
@@ -286,7 +311,8 @@ impl<G: Guest> Vcpu<G> {
             abi::set_tlb(&mut self.state, location.tlb, location.tlb_unprivileged);
         }
         // From here on code that we may come upon is kept. The address must be read after this.
-        self.thread.inside_since.store(self.shared.epoch.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.entered = self.shared.epoch.load(Ordering::SeqCst);
+        self.thread.inside_since.store(self.entered, Ordering::SeqCst);
         let code = unit.code.load(Ordering::SeqCst);
         let left = (code != 0).then(|| {
             self.thread.tables[self.tables.current].fill(unit, code);

@@ -298,8 +298,9 @@ fn what_ran_once_is_forgotten_before_it_takes_more_room_than_code_may() {
     for _ in 0..3 {
         let (e, s) = run(&t, &State::default(), 0x10_0000);
         assert_eq!((e, s.x(1)), (Exit::Svc(1), BLOCKS * (BLOCKS - 1) / 2));
-        assert!((1..2500).contains(&t.known()), "{}", t.known());
+        assert!(t.known() < 2500, "{}", t.known());
     }
+    assert_ne!(t.known(), 0);
     t.reset();
     assert_eq!(t.known(), 0);
     assert_eq!(run(&t, &State::default(), 0x10_0000).0, Exit::Svc(1));

@@ -1,5 +1,7 @@
 //! Appends ops to a region under construction: the lifter's vocabulary.
 
+use std::ops::Range;
+
 use crate::op::*;
 use crate::region::{Block, BlockId, InsnMark, Key, Region, Val};
 use crate::softfloat::Fmt;
@@ -19,14 +21,17 @@ pub struct Builder {
 impl Builder {
     /// Starts a region for `key`, with room for the ops of `insns` guest instructions to begin with.
     pub fn new(key: Key, insns: usize) -> Builder {
-        let region = Region {
-            key,
-            blocks: Vec::new(),
-            ops: Vec::with_capacity(5 * insns + 4),
-            marks: Vec::with_capacity(insns),
-            entries: vec![BlockId(0)],
-            code: Vec::new(),
-        };
+        Builder::reusing(Region::default(), key, insns)
+    }
+
+    /// The same in the memory of `region`, which is not wanted any more.
+    pub fn reusing(mut region: Region, key: Key, insns: usize) -> Builder {
+        region.key = key;
+        region.blocks.clear();
+        region.ops.clear();
+        region.ops.reserve(5 * insns + 4);
+        region.marks.clear();
+        region.marks.reserve(insns);
         Builder { region, start: 0, block_pc: key.pc, insns: 0 }
     }
 
@@ -58,11 +63,25 @@ impl Builder {
         self.start as usize == self.region.ops.len()
     }
 
-    /// The finished region; `entries` and `code` as the lifter knows them.
-    pub fn finish(mut self, entries: Vec<BlockId>, code: Vec<std::ops::Range<u64>>) -> Region {
-        self.region.entries = entries;
-        self.region.code = code;
-        self.region.note_flag_reads();
+    /// The finished region; `entries` and the `code` of its blocks as the lifter knows them.
+    pub fn finish(
+        mut self,
+        entries: impl IntoIterator<Item = BlockId>,
+        code: impl IntoIterator<Item = Range<u64>>,
+    ) -> Region {
+        self.region.entries.clear();
+        self.region.entries.extend(entries);
+        let ranges = &mut self.region.code;
+        ranges.clear();
+        ranges.extend(code);
+        ranges.sort_unstable_by_key(|r| r.start);
+        ranges.dedup_by(|next, prev| {
+            let touches = next.start <= prev.end;
+            if touches {
+                prev.end = prev.end.max(next.end);
+            }
+            touches
+        });
         self.region
     }
 

@@ -46,7 +46,11 @@ impl Limit {
 pub trait Guest: Send + Sync + 'static {
     /// Translates the code at `key.pc`. The first instruction's fetch may fail; a later one that
     /// fails ends the region before it.
-    fn lift(&self, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault>;
+    fn lift(&self, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
+        self.lift_in(Region::default(), key, code, limit)
+    }
+    /// The same in the memory of `room`, a region that is not wanted any more.
+    fn lift_in(&self, room: Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault>;
     /// The key under which `state` continues.
     fn key(&self, state: &State) -> Key;
     /// Out-of-line semantics, by number.

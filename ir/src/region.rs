@@ -93,8 +93,16 @@ pub struct Region {
     pub marks: Vec<InsnMark>,
     /// Blocks that may be entered from outside, block 0 always among them.
     pub entries: Vec<BlockId>,
-    /// Guest code bytes that the region was made from, as address ranges.
+    /// Guest code bytes that the region was made from, as ascending address ranges that do not touch.
     pub code: Vec<Range<u64>>,
+}
+
+impl Default for Region {
+    /// A region without blocks, to be built.
+    fn default() -> Region {
+        let key = Key { pc: 0, mode: 0 };
+        Region { key, blocks: Vec::new(), ops: Vec::new(), marks: Vec::new(), entries: Vec::new(), code: Vec::new() }
+    }
 }
 
 impl Region {

@@ -376,17 +376,15 @@ impl Fetch for AddressSpace {
             None => Err(fault(libc::SIGSEGV, SEGV_MAPERR)),
             Some((_, v)) if v.prot & libc::PROT_EXEC == 0 => Err(fault(libc::SIGSEGV, SEGV_ACCERR)),
             Some((_, vma)) => {
+                // In one page, all can be read or none.
                 let end = vma.end.min((pc | (PAGE - 1)).saturating_add(1));
-                let mut read = 0;
-                for (word, at) in room.iter_mut().zip((pc..end).step_by(4)) {
-                    match mem::load(Size::B4, at) {
-                        Ok(found) => *word = found as u32,
-                        Err(f) if read == 0 => return Err(Fault { access: Access::Fetch, ..f }),
-                        Err(_) => break,
-                    }
-                    read += 1;
+                let words = room.len().min(((end - pc) / 4) as usize);
+                for (words, at) in room[..words].chunks_mut(2).zip((pc..end).step_by(8)) {
+                    let size = if words.len() == 2 { Size::B8 } else { Size::B4 };
+                    let found = mem::load(size, at).map_err(|f| Fault { access: Access::Fetch, ..f })?;
+                    words.iter_mut().zip([found as u32, (found >> 32) as u32]).for_each(|(word, found)| *word = found);
                 }
-                Ok(read)
+                Ok(words)
             }
         }
     }

@@ -78,11 +78,18 @@ impl Cache {
         Made { subject, tier: r.tier, code }
     }
 
-    /// Units lifted since this was last asked that have no code.
+    /// Units lifted since this was last asked that have no code, if pages are kept.
     pub(crate) fn take_interpreted(&mut self) -> Vec<Arc<Unit>> {
         let mut units = std::mem::take(&mut self.lifted);
         units.retain(|u| u.code.load(Ordering::Relaxed) == 0 && !u.too_hard.load(Ordering::Relaxed));
         units
+    }
+
+    /// Blocks that have run since this was last asked, and have no code.
+    pub(crate) fn take_run(&mut self) -> Vec<At> {
+        let mut blocks = self.seen.take();
+        blocks.retain(|at| self.is_interpreted(*at));
+        blocks
     }
 
     /// Takes what was kept of an image into the cache; `at` is a key in it. The indirect exits of `thread`, which is the
@@ -124,20 +131,14 @@ impl Cache {
         self.regions.insert(id, Box::new(compiled));
     }
 
-    /// Gives `unit` its code from a module that has it; false if none does.
-    pub(crate) fn enter_module(&mut self, unit: &Unit) -> bool {
-        if unit.dead.load(Ordering::Relaxed) {
-            return false;
-        }
-        for (_, id) in &self.modules {
-            let Some(region) = self.regions.get_mut(id) else { continue };
-            if let Some((code, tier)) = region.module.as_ref().and_then(|m| m.entry(unit.at.key)) {
-                unit.optimized.store(tier == Tier::Optimized, Ordering::Relaxed);
-                unit.code.store(code, Ordering::Release);
-                region.units.push(unit.at);
-                return true;
-            }
-        }
-        false
+    /// The unit of `at` with its code from a module that has it.
+    pub(crate) fn enter_module(&mut self, at: At) -> Option<Arc<Unit>> {
+        let found = |(_, id): &(_, u64)| Some((*id, self.regions.get(id)?.module.as_ref()?.entry(at.key)?));
+        let (id, (code, tier)) = self.modules.iter().find_map(found)?;
+        let (unit, _) = self.unit(at);
+        unit.optimized.store(tier == Tier::Optimized, Ordering::Relaxed);
+        unit.code.store(code, Ordering::Release);
+        self.regions.get_mut(&id)?.units.push(at);
+        Some(unit)
     }
 }

@@ -61,10 +61,14 @@ impl Cache {
 
     /// Makes the exit behind cell address `cell` go straight to `at`, if both are alive.
     ///
+    /// `since` is the epoch at which the thread that came through the exit entered compiled code: if anything has died
+    /// meanwhile, the cell may be another's by now, so that it waits for the next time.
+    ///
     /// With `counted`, not from optimised code to such as may still be worth it, for nothing counts there: then this
     /// is true.
-    pub(crate) fn link(&mut self, cell: u64, at: At, counted: bool) -> bool {
-        self.try_link(cell, at, counted).unwrap_or(false)
+    pub(crate) fn link(&mut self, cell: u64, at: At, since: u64, counted: bool) -> bool {
+        let steady = self.epoch.load(Ordering::SeqCst) == since;
+        steady && self.try_link(cell, at, counted).unwrap_or(false)
     }
 
     fn try_link(&mut self, cell: u64, at: At, counted: bool) -> Option<bool> {
@@ -130,5 +134,52 @@ impl Cache {
         for page in pages {
             self.unlink_virtual_page(page);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::Keeping;
+    use super::*;
+    use crate::code_memory::CodeMemory;
+
+    const STUB: u64 = 1;
+
+    fn at(pc: u64) -> At {
+        At { key: Key { pc, mode: 0 }, page: 0 }
+    }
+
+    /// Takes code for guest address `pc` in, with one exit; the address of its cell.
+    fn publish(cache: &mut Cache, pc: u64) -> u64 {
+        let code =
+            Code { bytes: vec![0xc3], entries: vec![(pc, 0)], cells: quick::new_cells(1, STUB, 1), ..Code::default() };
+        let cell = code.cells.as_ptr() as u64;
+        let subject = Subject { at: at(pc), ranges: std::iter::once(pc..pc + 4).collect(), words: Vec::new() };
+        assert!(cache.publish(subject, code, Tier::Quick, None));
+        cell
+    }
+
+    fn leads_to(cache: &Cache, cell: u64) -> u64 {
+        let id = cache.by_cell[&cell];
+        cache.regions[&id].cells()[0].load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn an_exit_is_not_linked_if_its_cell_may_have_been_anothers() {
+        let memory = CodeMemory::new(1 << 20, false).expect("memory");
+        let mut cache = Cache::new(memory, STUB, Arc::default(), false, Keeping::No);
+        publish(&mut cache, 0x2000);
+        publish(&mut cache, 0x3000);
+        let entered = cache.epoch.load(Ordering::SeqCst);
+        // A thread left 0x1000 for 0x2000; before it says so, that cell's memory becomes that of an exit of 0x4000.
+        cache.invalidate(0x3000..0x3004);
+        let cell = publish(&mut cache, 0x4000);
+        cache.link(cell, at(0x2000), entered, false);
+        assert_eq!(leads_to(&cache, cell), STUB);
+        let now = cache.epoch.load(Ordering::SeqCst);
+        cache.link(cell, at(0x2000), now, false);
+        assert_eq!(leads_to(&cache, cell), cache.units[&at(0x2000)].code.load(Ordering::Relaxed));
     }
 }

@@ -7,10 +7,12 @@
 mod keeping;
 mod links;
 mod room;
+mod seen;
 mod thread;
 mod unit;
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +26,7 @@ use crate::options::{CodeListener, Published};
 use crate::store::Module;
 pub(crate) use keeping::{Keeping, Made};
 use keeping::{MOST_BURIED, MOST_LIFTED};
+use seen::Seen;
 pub(crate) use thread::{OUTSIDE, Table, Thread};
 pub(crate) use unit::{At, Unit};
 
@@ -111,8 +114,6 @@ pub(crate) struct Cache {
     region_pages: FxHashMap<u64, Vec<u64>>,
     /// Regions by the guest address of their page, where that is not the address they are invalidated by.
     by_virtual_page: Option<FxHashMap<u64, Vec<u64>>>,
-    /// Region of each code address.
-    by_code: FxHashMap<u64, u64>,
     /// Region of each cell array, by its address.
     by_cell: BTreeMap<u64, u64>,
     next_id: u64,
@@ -140,8 +141,10 @@ pub(crate) struct Cache {
     /// Those of them that died, and about how many bytes they take.
     buried: Vec<Made>,
     buried_bytes: usize,
-    /// Units lifted since [`Cache::take_interpreted`].
+    /// Units lifted since [`Cache::take_interpreted`], if pages are kept.
     lifted: Vec<Arc<Unit>>,
+    /// Blocks that have run once without a unit.
+    seen: Seen,
     /// Host addresses of modules' code.
     modules: Vec<(Range<u64>, u64)>,
     /// About how many bytes of blocks there are, and how many there may be.
@@ -166,7 +169,6 @@ impl Cache {
             regions: FxHashMap::default(),
             region_pages: FxHashMap::default(),
             by_virtual_page: paged.then(FxHashMap::default),
-            by_code: FxHashMap::default(),
             by_cell: BTreeMap::new(),
             next_id: 0,
             memory,
@@ -185,6 +187,7 @@ impl Cache {
             buried: Vec::new(),
             buried_bytes: 0,
             lifted: Vec::new(),
+            seen: Seen::default(),
             modules: Vec::new(),
             lifted_bytes: 0,
             most_lifted_bytes,
@@ -219,20 +222,38 @@ impl Cache {
         // The parent keeps what it has made.
         self.unkept.clear();
         self.lifted.clear();
+        self.seen.set_given();
         for unit in self.wanted.drain(..) {
             unit.queued.store(false, Ordering::Relaxed);
         }
     }
 
-    /// The unit of `at`, made if need be.
-    pub(crate) fn unit(&mut self, at: At) -> Arc<Unit> {
-        self.units.entry(at).or_insert_with(|| Unit::new(at)).clone()
+    /// The unit of `at`, made if need be; whether it was.
+    pub(crate) fn unit(&mut self, at: At) -> (Arc<Unit>, bool) {
+        match self.units.entry(at) {
+            Entry::Occupied(known) => (known.get().clone(), false),
+            Entry::Vacant(new) => (new.insert(Unit::new(at)).clone(), true),
+        }
+    }
+
+    /// The unit of `at`, if there is one; and whether [`Cache::note_run`] knows of it. With `once`, units of what it does
+    /// not know of are not looked for: what is running for the first time hardly ever has one.
+    pub(crate) fn known(&self, at: At, once: bool) -> (Option<Arc<Unit>>, bool) {
+        let seen = once && self.seen.contains(at);
+        let unit = if once && !seen { None } else { self.units.get(&at).cloned() };
+        (unit, seen)
+    }
+
+    /// Notes that the block at `at` runs without a unit.
+    pub(crate) fn note_run(&mut self, at: At) {
+        self.seen.add(at);
     }
 
     /// Has the block at `at` been interpreted, and not been translated?
     pub(crate) fn is_interpreted(&self, at: At) -> bool {
-        let new = |u: &Arc<Unit>| u.extent.get().is_some() && u.code.load(Ordering::Relaxed) == 0;
-        self.units.get(&at).is_some_and(|u| new(u) && !u.too_hard.load(Ordering::Relaxed))
+        let Some(unit) = self.units.get(&at) else { return self.seen.contains(at) };
+        let new = unit.code.load(Ordering::Relaxed) == 0 && !unit.too_hard.load(Ordering::Relaxed);
+        new && (unit.extent.get().is_some() || self.seen.contains(at))
     }
 
     /// Drops the blocks at guest addresses `pcs`, as `first` sees them: they are translated. Whoever wants them again
@@ -290,7 +311,7 @@ impl Cache {
         // Its pages know it already if this is not the first time.
         if unit.extent.get().is_none() {
             let noted = || unit.words.get().is_some() && self.lifted.len() < MOST_LIFTED;
-            if self.keeping == Keeping::Images || (self.keeping == Keeping::Pages && noted()) {
+            if self.keeping == Keeping::Pages && noted() {
                 self.lifted.push(unit.clone());
             }
             self.register(unit, &region.code);
@@ -318,13 +339,13 @@ impl Cache {
         if self.closed {
             return false;
         }
-        let Some(address) = self.place(&code) else { return false };
+        let id = self.next_id;
+        self.next_id += 1;
+        let Some(address) = self.place(&code, id) else { return false };
         if let Some(CodeListener(tell)) = &self.listener {
             let optimized = tier == Tier::Optimized;
             tell(&Published { pc: subject.at.key.pc, address, bytes: &code.bytes, optimized });
         }
-        let id = self.next_id;
-        self.next_id += 1;
         for page in pages(&subject.ranges) {
             self.region_pages.entry(page).or_default().push(id);
         }
@@ -334,7 +355,7 @@ impl Cache {
         for &(pc, offset) in &code.entries {
             let address = address + u64::from(offset);
             let key = Key { pc, mode: subject.at.key.mode };
-            let unit = self.unit(At { key, ..subject.at });
+            let (unit, _) = self.unit(At { key, ..subject.at });
             let old = unit.code.load(Ordering::Relaxed);
             let quick = old != 0 && !unit.optimized.load(Ordering::Relaxed) && tier == Tier::Optimized;
             if quick {
@@ -347,7 +368,6 @@ impl Cache {
                 units.push(unit.at);
                 thread.iter().for_each(|t| t.tables[0].offer(key, address));
             }
-            self.by_code.insert(address, id);
         }
         let virtual_page = virtual_page(subject.at.key.pc);
         if self.by_virtual_page.is_none() {
@@ -405,10 +425,10 @@ impl Cache {
         }
     }
 
-    /// The region that host address `code` is an entry of.
+    /// The region that host address `code`, which some unit has, is an entry of.
     fn region_at(&self, code: u64) -> Option<u64> {
         let module = || self.modules.iter().find(|(range, _)| range.contains(&code)).map(|(_, id)| *id);
-        self.by_code.get(&code).copied().or_else(module)
+        self.memory.owner(code).or_else(module)
     }
 
     /// Unlinks region `id` from everything that leads to it, and keeps it until no thread can be inside.
@@ -454,9 +474,6 @@ impl Cache {
                 }
             }
         }
-        for (_, offset) in &dead.code.entries {
-            self.by_code.remove(&(dead.address + u64::from(*offset)));
-        }
         self.modules.retain(|(_, i)| *i != id);
         if !dead.cells().is_empty() {
             self.by_cell.remove(&(dead.cells().as_ptr() as u64));
@@ -481,6 +498,7 @@ impl Cache {
         if self.lifts > 0 {
             self.log.push(range.clone());
         }
+        self.seen.forget(&range);
         let mut dead_regions = Vec::new();
         let mut dead_units = Vec::new();
         for page in self.touched_pages(&range) {

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 
 use rustc_hash::FxHashMap;
 
+use super::seen::Seen;
 use super::{At, Cache, Compiled, OUTSIDE, Tier};
 use crate::compile::Code;
 
 impl Cache {
-    /// Room for `code`; makes the next segment of the arena free if the current one is full.
-    pub(super) fn place(&mut self, code: &Code) -> Option<u64> {
-        if let Some(at) = self.memory.add(&code.bytes, &*code.faults) {
+    /// Room for `code` of region `id`; makes the next segment of the arena free if the current one is full.
+    pub(super) fn place(&mut self, code: &Code, id: u64) -> Option<u64> {
+        if let Some(at) = self.memory.add(&code.bytes, &*code.faults, id) {
             return Some(at);
         }
         let next = self.memory.following_segment();
@@ -25,7 +26,7 @@ impl Cache {
             return None;
         }
         self.memory.advance();
-        self.memory.add(&code.bytes, &*code.faults)
+        self.memory.add(&code.bytes, &*code.faults, id)
     }
 
     /// Does `region` lie in this segment of the code memory?
@@ -77,14 +78,15 @@ impl Cache {
         self.units = FxHashMap::default();
         (self.unit_pages, self.region_pages) = (FxHashMap::default(), FxHashMap::default());
         self.by_virtual_page = self.by_virtual_page.is_some().then(FxHashMap::default);
-        (self.regions, self.by_code, self.by_cell) = (FxHashMap::default(), FxHashMap::default(), BTreeMap::new());
+        (self.regions, self.by_cell) = (FxHashMap::default(), BTreeMap::new());
         (self.wanted, self.lifted, self.unkept) = (Vec::new(), Vec::new(), Vec::new());
+        self.seen = Seen::default();
         (self.buried, self.buried_bytes, self.lifted_bytes) = (Vec::new(), 0, 0);
         self.memory.reset();
     }
 
     /// Number of units.
-    pub(crate) fn known(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.units.len()
     }
 

@@ -83,7 +83,7 @@ impl Quick<'_> {
     /// to leave are seen, and runs are counted.
     fn exit(&mut self, pc: u64, kind: ExitKind, back: bool) -> Result<(), TooHard> {
         let cell = self.next_cell();
-        if kind == ExitKind::Sync || self.mode_may_change() {
+        if kind == ExitKind::Sync || self.mode_may_change {
             self.leave(pc, abi::EXIT_NEXT);
             return Ok(());
         }
@@ -107,7 +107,7 @@ impl Quick<'_> {
         let cell = self.next_cell();
         let r = self.gpr(addr)?;
         self.asm.mov(true, RSI, r);
-        if kind == ExitKind::Sync || self.mode_may_change() {
+        if kind == ExitKind::Sync || self.mode_may_change {
             self.asm.store(Self::pc_place(), RSI);
             self.asm.mov_imm(RAX, abi::EXIT_NEXT);
             self.asm.ret();
@@ -164,12 +164,6 @@ impl Quick<'_> {
         let from = self.asm.label();
         self.asm.jcc(Cc::S, from);
         self.cold.push(Cold::LeaveAt { from, code: abi::EXIT_HOT, cell: true });
-    }
-
-    /// A write to FPCR changes the mode, so that the pc alone does not tell where to go.
-    pub(super) fn mode_may_change(&self) -> bool {
-        // What an exit block does follows the block that led to it.
-        self.region.ops.iter().any(|op| matches!(op, Op::Set { slot, .. } if *slot == slot::FPCR))
     }
 
     /// Emits what was put out of the way.

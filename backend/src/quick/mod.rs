@@ -56,6 +56,7 @@ pub(crate) struct QuickCompiler {
     /// Code counts the guest instructions that it executes.
     count: bool,
     room: Room,
+    region: Region,
     asm: Asm,
     vals: Vec<Value>,
     regs: Box<Registers>,
@@ -95,6 +96,9 @@ struct Quick<'a> {
     entries: Vec<(u64, u32)>,
     /// Executed instructions are counted.
     count: bool,
+    /// FPCR is written, which changes the mode, so that the pc alone does not tell where to go. (What an exit block does
+    /// follows the block that led to it.)
+    mode_may_change: bool,
     /// Direct and indirect exits so far.
     exits: u32,
     /// The op being emitted.
@@ -127,11 +131,22 @@ impl QuickCompiler {
             table: options.memory == Memory::Table,
             count: options.count,
             room: Room::default(),
+            region: Region::default(),
             asm: Asm::default(),
             vals: Vec::new(),
             regs: Box::default(),
             cold: Vec::new(),
         })
+    }
+
+    /// A region to lift into.
+    pub(crate) fn room(&mut self) -> Region {
+        std::mem::take(&mut self.region)
+    }
+
+    /// Gives memory back to [`QuickCompiler::room`].
+    pub(crate) fn give_back(&mut self, region: Region) {
+        self.region = region;
     }
 
     /// Runs the passes on `region`.
@@ -158,6 +173,7 @@ impl QuickCompiler {
             targets: Vec::new(),
             entries: Vec::new(),
             count: self.count,
+            mode_may_change: region.ops.iter().any(|op| matches!(op, Op::Set { slot: slot::FPCR, .. })),
             exits: 0,
             at: 0,
             block_start: 0,
@@ -208,7 +224,7 @@ pub(crate) const LATER_COUNT: u64 = 16384;
 impl Quick<'_> {
     fn emit(&mut self) -> Result<(), TooHard> {
         self.find_uses();
-        if self.shape.blocks() > 1 && self.mode_may_change() {
+        if self.shape.blocks() > 1 && self.mode_may_change {
             return Err(TooHard);
         }
         let labels: Vec<Label> = (0..self.region.blocks.len()).map(|_| self.asm.label()).collect();

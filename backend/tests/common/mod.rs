@@ -39,7 +39,7 @@ fn sum(state: &mut State, _: &mut dyn Runtime, args: [u64; 4]) -> Result<u64, Ex
 pub static HELPERS: [Helper; 2] = [Helper { name: "fail", run: fail }, Helper { name: "sum", run: sum }];
 
 impl Guest for Program {
-    fn lift(&self, key: Key, _: &dyn Fetch, _: Limit) -> Result<Region, Fault> {
+    fn lift_in(&self, _: Region, key: Key, _: &dyn Fetch, _: Limit) -> Result<Region, Fault> {
         let regions = self.0.lock().unwrap();
         let inside = || regions.values().find_map(|r| starting_at(r, key.pc));
         let none = Fault { addr: key.pc, access: Access::Fetch, cause: 1 };
@@ -166,7 +166,7 @@ pub fn begin(pc: u64) -> Builder {
 
 /// The region of `b`, all blocks in `entries`, made from one page.
 pub fn finish(b: Builder, pc: u64, entries: &[u32]) -> Region {
-    b.finish(entries.iter().map(|e| BlockId(*e)).collect(), std::iter::once(pc..pc + 64).collect())
+    b.finish(entries.iter().map(|e| BlockId(*e)), std::iter::once(pc..pc + 64))
 }
 
 pub fn exit(pc: u64) -> Op {

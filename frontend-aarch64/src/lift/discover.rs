@@ -1,25 +1,57 @@
 //! Which instructions make up a region: block boundaries found by following direct branches.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use jib_ir::guest::{Fetch, Limit};
 use jib_ir::runtime::Fault;
+use smallvec::{SmallVec, smallvec};
 
 use super::privileged;
 
+/// The blocks of a region.
+pub(super) struct Blocks {
+    /// The entry first, the rest by address.
+    pub(super) spans: SmallVec<[BlockSpan; 4]>,
+    /// The words of all.
+    words: Words,
+}
+
+/// Room for those of most single blocks without asking for memory.
+type Words = SmallVec<[u32; 16]>;
+
 /// A straight run of instruction words.
+#[derive(Clone, Copy)]
 pub(super) struct BlockSpan {
     pub(super) pc: u64,
-    pub(super) words: Vec<u32>,
+    /// Index of the first among all words, and their number.
+    start: u32,
+    len: u32,
     /// May be entered from outside: the region's start, and where calls and exceptions return to.
     pub(super) entry: bool,
-    /// May be its own successor.
-    pub(super) loops: bool,
 }
 
 impl BlockSpan {
     pub(super) fn end(&self) -> u64 {
-        self.pc.wrapping_add(4 * self.words.len() as u64)
+        self.pc.wrapping_add(4 * u64::from(self.len))
+    }
+}
+
+impl Blocks {
+    /// The words of `span`.
+    pub(super) fn words(&self, span: &BlockSpan) -> &[u32] {
+        &self.words[span.start as usize..][..span.len as usize]
+    }
+
+    /// Number of all instructions.
+    pub(super) fn insns(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Index of the block that begins at `pc`.
+    pub(super) fn at(&self, pc: u64) -> Option<usize> {
+        let (first, rest) = self.spans.split_first()?;
+        let found = || rest.binary_search_by_key(&pc, |s| s.pc).ok().map(|n| n + 1);
+        if first.pc == pc { Some(0) } else { found() }
     }
 }
 
@@ -74,92 +106,92 @@ fn system_flow(word: u32) -> Flow {
 }
 
 /// Finds the blocks of the region that starts at `pc`; the first one is its entry.
-pub(super) fn discover(pc: u64, code: &dyn Fetch, limit: Limit) -> Result<Vec<BlockSpan>, Fault> {
+pub(super) fn discover(pc: u64, code: &dyn Fetch, limit: Limit) -> Result<Blocks, Fault> {
+    let mut words = Words::new();
+    let (first, mut next) = scan(pc, code, limit.insns, &mut words, u64::MAX)?;
+    let mut spans: SmallVec<[BlockSpan; 4]> = smallvec![BlockSpan { entry: true, ..first }];
     if limit.blocks <= 1 {
-        let (span, _) = scan(pc, code, limit.insns, &|_| false)?;
-        return Ok(vec![BlockSpan { entry: true, ..span }]);
+        return Ok(Blocks { spans, words });
     }
-    let mut leaders: BTreeMap<u64, bool> = BTreeMap::from([(pc, true)]);
-    let mut queue = VecDeque::from([pc]);
-    let mut blocks: BTreeMap<u64, BlockSpan> = BTreeMap::new();
-    let mut insns = 0;
-    while let Some(at) = queue.pop_front() {
-        // A place inside a known block is split off even at the limit: its instructions are in the region already.
-        if blocks.contains_key(&at) || split(&mut blocks, at) {
-            continue;
-        }
-        if insns >= limit.insns || blocks.len() as u32 >= limit.blocks || at != pc && !code.follows(at) {
-            continue;
-        }
-        let scanned = scan(at, code, limit.insns - insns, &|p| blocks.contains_key(&p));
-        let Ok((span, next)) = scanned else {
-            if at == pc {
-                return Err(scanned.err().unwrap_or_else(|| unreachable!("just matched")));
-            }
-            continue;
-        };
-        insns += span.words.len() as u32;
-        let mut add = |target: u64, entry: bool| {
-            *leaders.entry(target).or_insert(false) |= entry;
-            queue.push_back(target);
-        };
+    let (mut queue, mut entries) = (VecDeque::new(), vec![pc]);
+    // By address, here.
+    let mut end = first.end();
+    loop {
         match next {
-            Flow::Next => {}
-            Flow::Jump(t) => add(t, false),
-            Flow::Cond(t) => {
-                add(span.end(), false);
-                add(t, false);
+            Flow::Next | Flow::Stop => {}
+            Flow::Jump(t) => queue.push_back(t),
+            Flow::Cond(t) => queue.extend([end, t]),
+            Flow::Return => {
+                entries.push(end);
+                queue.push_back(end);
             }
-            Flow::Return => add(span.end(), true),
-            Flow::Stop => {}
         }
-        blocks.insert(at, span);
+        let Some(at) = queue.pop_front() else { break };
+        next = Flow::Next;
+        let place = match spans.binary_search_by_key(&at, |s| s.pc) {
+            Ok(_) => continue,
+            Err(place) => place,
+        };
+        // A place inside a known block is split off even at the limit: its instructions are in the region already.
+        if split(&mut spans, place, at) {
+            continue;
+        }
+        let insns = words.len() as u32;
+        if insns >= limit.insns || spans.len() as u32 >= limit.blocks || !code.follows(at) {
+            continue;
+        }
+        let stop = spans.get(place).map_or(u64::MAX, |s| s.pc);
+        let Ok((span, flow)) = scan(at, code, limit.insns - insns, &mut words, stop) else { continue };
+        spans.insert(place, span);
+        (next, end) = (flow, span.end());
     }
-    Ok(order(pc, blocks, &leaders))
+    entries.sort_unstable();
+    for span in &mut spans {
+        span.entry = entries.binary_search(&span.pc).is_ok();
+    }
+    let first = spans.binary_search_by_key(&pc, |s| s.pc).unwrap_or(0);
+    spans[..=first].rotate_right(1);
+    Ok(Blocks { spans, words })
 }
 
-/// Splits a known block at `at` if it lies inside one.
-fn split(blocks: &mut BTreeMap<u64, BlockSpan>, at: u64) -> bool {
-    let Some((_, span)) = blocks.range_mut(..at).next_back() else { return false };
+/// Splits the block before `place` at `at` if that lies inside.
+fn split(spans: &mut SmallVec<[BlockSpan; 4]>, place: usize, at: u64) -> bool {
+    let Some(span) = place.checked_sub(1).map(|before| &mut spans[before]) else { return false };
     if at >= span.end() || !(at - span.pc).is_multiple_of(4) {
         return false;
     }
-    let words = span.words.split_off((at - span.pc) as usize / 4);
-    blocks.insert(at, BlockSpan { pc: at, words, entry: false, loops: true });
+    let kept = ((at - span.pc) / 4) as u32;
+    let rest = BlockSpan { pc: at, start: span.start + kept, len: span.len - kept, entry: false };
+    span.len = kept;
+    spans.insert(place, rest);
     true
 }
 
-/// Reads words from `pc` to the end of a block: a branch, a known block, or `limit`.
-fn scan(pc: u64, code: &dyn Fetch, limit: u32, known: &dyn Fn(u64) -> bool) -> Result<(BlockSpan, Flow), Fault> {
+/// Reads words from `pc` to the end of a block: a branch, a known block at `stop`, or `limit`. They are added to `words`.
+fn scan(pc: u64, code: &dyn Fetch, limit: u32, words: &mut Words, stop: u64) -> Result<(BlockSpan, Flow), Fault> {
     // Most blocks are shorter.
     let mut ahead = [0; 8];
     let mut read = code.words(pc, &mut ahead)?;
-    let mut words = Vec::with_capacity(ahead.len());
+    let start = words.len() as u32;
     let mut at = pc;
-    loop {
-        for &word in &ahead[..read] {
-            words.push(word);
-            let next = flow(word, at);
-            at = at.wrapping_add(4);
-            let full = words.len() as u32 >= limit || known(at);
-            if next != Flow::Next || full {
-                return Ok((BlockSpan { pc, words, entry: false, loops: true }, next));
+    let mut flow_at = || -> Flow {
+        loop {
+            for &word in &ahead[..read] {
+                words.push(word);
+                let next = flow(word, at);
+                at = at.wrapping_add(4);
+                if next != Flow::Next || words.len() as u32 - start >= limit || at == stop {
+                    return next;
+                }
+            }
+            match code.words(at, &mut ahead) {
+                Ok(n) => read = n,
+                Err(_) => return Flow::Next,
             }
         }
-        match code.words(at, &mut ahead) {
-            Ok(n) => read = n,
-            Err(_) => return Ok((BlockSpan { pc, words, entry: false, loops: true }, Flow::Next)),
-        }
-    }
-}
-
-/// The blocks with the entry first, the rest by address.
-fn order(pc: u64, mut blocks: BTreeMap<u64, BlockSpan>, leaders: &BTreeMap<u64, bool>) -> Vec<BlockSpan> {
-    for (at, span) in &mut blocks {
-        span.entry = leaders.get(at).copied().unwrap_or(false);
-    }
-    let first = blocks.remove(&pc);
-    first.into_iter().chain(blocks.into_values()).collect()
+    };
+    let flow = flow_at();
+    Ok((BlockSpan { pc, start, len: words.len() as u32 - start, entry: false }, flow))
 }
 
 #[cfg(test)]
@@ -181,11 +213,12 @@ mod tests {
         // Four instructions, the last of which goes back to the second: CBNZ X0, .-8.
         let code = Words(&[NOP, NOP, NOP, 0xb5ff_ffc0, NOP, NOP]);
         for limit in [Limit { insns: 4, blocks: 100 }, Limit { insns: 100, blocks: 2 }] {
-            let spans = discover(0, &code, limit).expect("readable");
+            let blocks = discover(0, &code, limit).expect("readable");
+            let spans = &blocks.spans;
             let starts: Vec<u64> = spans.iter().map(|s| s.pc).collect();
             assert!(starts.starts_with(&[0, 4]), "{starts:?}");
             let mut end = 0;
-            for s in &spans {
+            for s in spans {
                 assert_eq!(s.pc, end, "each instruction is there once");
                 end = s.end();
             }

@@ -34,7 +34,7 @@ pub(crate) mod simd_three;
 pub(crate) mod system;
 pub(crate) mod system_reg;
 
-use std::ops::{Deref, DerefMut, Range};
+use std::ops::{Deref, DerefMut};
 
 use jib_ir::builder::Builder;
 use jib_ir::guest::{Fetch, Limit};
@@ -46,7 +46,7 @@ use crate::cpu::Profile;
 use crate::decode::decode;
 use crate::isa::gates;
 use crate::system::state::MODE_FP_OFF;
-use discover::{BlockSpan, discover};
+use discover::{BlockSpan, Blocks, discover};
 
 /// What lifting one instruction came to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -100,27 +100,27 @@ impl Lifter {
     }
 }
 
-/// Translates the code at `key.pc`, following direct branches as far as `limit` allows.
-pub fn lift(key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
-    let spans = discover(key.pc, code, limit)?;
-    let insns = spans.iter().map(|s| s.words.len()).sum();
-    let mut l = Lifter { b: Builder::new(key, insns), pc: key.pc, word: 0, mode: key.mode };
+/// Translates the code at `key.pc`, following direct branches as far as `limit` allows, in the memory of `room`.
+pub fn lift(room: Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
+    let blocks = discover(key.pc, code, limit)?;
+    let mut l = Lifter { b: Builder::reusing(room, key, blocks.insns()), pc: key.pc, word: 0, mode: key.mode };
     // Targets outside the region get a block of their own that leaves for them.
     let mut outside: Vec<u64> = Vec::new();
-    for span in &spans {
-        lift_block(&mut l, span, &spans, &mut outside);
+    for span in &blocks.spans {
+        lift_block(&mut l, span, &blocks, &mut outside);
     }
     for pc in outside {
         l.begin_block(pc);
         l.end_block(Op::Exit { pc, kind: ExitKind::Jump });
     }
-    let entries = (0..spans.len()).filter(|&i| spans[i].entry).map(|i| BlockId(i as u32)).collect();
-    Ok(l.b.finish(entries, code_ranges(&spans)))
+    let spans = blocks.spans.iter().enumerate();
+    let entries = spans.filter(|(_, span)| span.entry).map(|(i, _)| BlockId(i as u32));
+    Ok(l.b.finish(entries, blocks.spans.iter().map(|s| s.pc..s.end())))
 }
 
-fn lift_block(l: &mut Lifter, span: &BlockSpan, spans: &[BlockSpan], outside: &mut Vec<u64>) {
+fn lift_block(l: &mut Lifter, span: &BlockSpan, blocks: &Blocks, outside: &mut Vec<u64>) {
     l.begin_block(span.pc);
-    for (i, &word) in span.words.iter().enumerate() {
+    for (i, &word) in blocks.words(span).iter().enumerate() {
         l.pc = span.pc + 4 * i as u64;
         l.word = word;
         let pc = l.pc;
@@ -135,10 +135,10 @@ fn lift_block(l: &mut Lifter, span: &BlockSpan, spans: &[BlockSpan], outside: &m
                 privileged::count(l);
                 continue;
             }
-            Lifted::Jump(target) => goto(target, spans),
+            Lifted::Jump(target) => goto(target, blocks),
             Lifted::Branch { c, taken } => {
-                let then = block_for(taken, spans, outside);
-                let els = block_for(l.pc.wrapping_add(4), spans, outside);
+                let then = block_for(taken, blocks, outside);
+                let els = block_for(l.pc.wrapping_add(4), blocks, outside);
                 Op::Branch { c, then, els }
             }
             Lifted::End(op) => op,
@@ -150,47 +150,27 @@ fn lift_block(l: &mut Lifter, span: &BlockSpan, spans: &[BlockSpan], outside: &m
         l.end_block(end);
         return;
     }
-    l.end_block(goto(span.end(), spans));
+    l.end_block(goto(span.end(), blocks));
 }
 
 /// The terminator that continues at `target`.
-fn goto(target: u64, spans: &[BlockSpan]) -> Op {
-    match find(target, spans) {
-        Some(to) => Op::Jump { to },
+fn goto(target: u64, blocks: &Blocks) -> Op {
+    match blocks.at(target) {
+        Some(to) => Op::Jump { to: BlockId(to as u32) },
         None => Op::Exit { pc: target, kind: ExitKind::Jump },
     }
 }
 
 /// The block that continues at `target`, inside the region or leaving it.
-fn block_for(target: u64, spans: &[BlockSpan], outside: &mut Vec<u64>) -> BlockId {
-    if let Some(id) = find(target, spans) {
-        return id;
-    }
-    let i = outside.iter().position(|&pc| pc == target).unwrap_or_else(|| {
-        outside.push(target);
-        outside.len() - 1
+fn block_for(target: u64, blocks: &Blocks, outside: &mut Vec<u64>) -> BlockId {
+    let inside = blocks.at(target).map(|to| to as u32);
+    let index = inside.unwrap_or_else(|| {
+        let known = outside.iter().position(|&pc| pc == target);
+        let i = known.unwrap_or_else(|| {
+            outside.push(target);
+            outside.len() - 1
+        });
+        (blocks.spans.len() + i) as u32
     });
-    BlockId((spans.len() + i) as u32)
-}
-
-fn find(target: u64, spans: &[BlockSpan]) -> Option<BlockId> {
-    // A single block is never its own successor: the interpreter counts executions at its entry.
-    if spans.len() == 1 && !spans[0].loops {
-        return None;
-    }
-    spans.iter().position(|s| s.pc == target).map(|i| BlockId(i as u32))
-}
-
-/// The code bytes of all blocks, as merged ascending ranges.
-fn code_ranges(spans: &[BlockSpan]) -> Vec<Range<u64>> {
-    let mut ranges: Vec<Range<u64>> = spans.iter().map(|s| s.pc..s.end()).collect();
-    ranges.sort_by_key(|r| r.start);
-    ranges.dedup_by(|next, prev| {
-        let touches = next.start <= prev.end;
-        if touches {
-            prev.end = prev.end.max(next.end);
-        }
-        touches
-    });
-    ranges
+    BlockId(index)
 }

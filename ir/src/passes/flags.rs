@@ -18,7 +18,7 @@ struct Insertions<'a> {
 }
 
 /// Runs the pass.
-pub(super) fn run(region: &mut Region, _: &mut Room) {
+pub(super) fn run(region: &mut Region, room: &mut Room) {
     let mut replaced = Vec::new();
     let mut insertions = Insertions { ops: &region.ops, new: Vec::new(), at: 0, start: 0 };
     for block in &region.blocks {
@@ -34,7 +34,7 @@ pub(super) fn run(region: &mut Region, _: &mut Room) {
     for (at, op) in replaced {
         region.ops[at as usize] = op;
     }
-    insert(region, &new);
+    insert(region, &new, room);
 }
 
 /// The width's sign bit.
@@ -150,16 +150,19 @@ const fn constant(c: bool) -> Op {
 }
 
 /// Puts `new` ops in their places.
-fn insert(region: &mut Region, new: &[(u32, Op)]) {
+fn insert(region: &mut Region, new: &[(u32, Op)], room: &mut Room) {
     if new.is_empty() {
         return;
     }
-    let old = std::mem::take(&mut region.ops);
+    let Room { ops: old, index, place, .. } = room;
+    old.clear();
+    std::mem::swap(old, &mut region.ops);
     region.ops.reserve(old.len() + new.len());
     // Where each old op, then each new one, went.
-    let mut index = vec![0; old.len() + new.len()];
+    index.clear();
+    index.resize(old.len() + new.len(), 0);
     // Where what was before each old op went.
-    let mut place = Vec::with_capacity(old.len());
+    place.clear();
     let mut pending = new.iter().enumerate().peekable();
     for (at, op) in old.iter().enumerate() {
         place.push(region.ops.len() as u32);
@@ -173,5 +176,5 @@ fn insert(region: &mut Region, new: &[(u32, Op)]) {
         }
         append(*op, at);
     }
-    renumber(region, &place);
+    renumber(region, place);
 }

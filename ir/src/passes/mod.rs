@@ -27,6 +27,8 @@ pub struct Room {
     overwritten: dead_set::Overwritten,
     renames: Renames,
     index: Vec<u32>,
+    place: Vec<u32>,
+    ops: Vec<Op>,
 }
 
 /// All passes, by name, in the order that [`run`] takes them.
