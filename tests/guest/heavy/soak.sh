@@ -33,9 +33,12 @@ grep -h -E ' (fail|error): | unsuccessful | skipped|skipping' log nobody.log
 set -- "$@" $U
 for s; do grep -q -E "metrc: .* $s +[1-9]" log nobody.log || echo "$s did nothing"; done
 [ "$codes" = "0 0" ] && echo "$# stressors, no failure"
-# Of those that live from the second quarter on: the least of the last quarter against the most of the second.
+# Of those that live from the second quarter on: the least of the last quarter against the most of the second. Not of
+# `vforkmany`, all of whose children wait for each other's ends: the longer, the more stacks. `vfork` has its name, but
+# `spawn` does the same.
 awk '
     $1 == "round" { n++; next }
+    /stress-ng-vfork/ { next }
     { split($1, path, "/") }
     $1 ~ /:Name:$/ { name[path[3]] = $2; next }
     { if (path[3] in name) { who[NR] = path[3] " " name[path[3]]; size[NR] = $2; round[NR] = n } ; delete name[path[3]] }
