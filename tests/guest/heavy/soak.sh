@@ -13,7 +13,7 @@ set -- pthread clone fork vfork vforkmany daemon zombie wait kill sigq sigrt sig
     zlib tsearch hdd flock fifo dup rmap access
 O=
 for s; do O="$O --$s 1"; done
-S="--vm-bytes 32m --mmap-bytes 32m --mremap-bytes 8m --hdd-bytes 8m"
+S="--vm-bytes 32m --mmap-bytes 32m --mremap-bytes 8m --hdd-bytes 8m --mmaphuge-mmaps 64"
 stress-ng --verify --metrics-brief --timeout ${T}s $S $O > log 2>&1 &
 P=$!
 su nobody -s /bin/sh -c "cd nobody && exec stress-ng --verify --metrics-brief --timeout ${T}s $(printf -- '--%s 1 ' $U)" > nobody.log 2>&1 &
@@ -28,7 +28,8 @@ wait $P
 code=$?
 wait $N
 codes="$code $?"
-grep -h -E ' (fail|error): | unsuccessful | skipped|skipping' log nobody.log
+# `pipe` calls it a failure, natively too, when the second alarm comes before it is done with the first.
+grep -h -E ' (fail|error): | unsuccessful | skipped|skipping' log nobody.log | grep -v 'pipe: termination write failed, errno=4 '
 # All of them were started, and none is left out of the table at the end.
 set -- "$@" $U
 for s; do grep -q -E "metrc: .* $s +[1-9]" log nobody.log || echo "$s did nothing"; done
