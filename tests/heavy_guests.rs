@@ -114,6 +114,8 @@ fn log_in(disk: &Path, options: &[&str]) -> Console {
     console.expect("jib login: ");
     console.send("root");
     console.expect(PROMPT);
+    // A kernel on a busy host may warn of late timers, in the middle of an answer.
+    console.ask("dmesg -n 1");
     console.ask("stty cols 200; export SYSTEMD_PAGER=cat PAGER=cat");
     console
 }
