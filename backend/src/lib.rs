@@ -41,6 +41,7 @@ mod store;
 mod thunk;
 pub mod tlb;
 mod translator;
+pub mod unseen;
 mod vcpu;
 mod worker;
 
