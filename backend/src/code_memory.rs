@@ -331,10 +331,42 @@ pub(crate) fn trim() {
     };
 }
 
-/// So many zeroes, without memory until they are touched.
-pub(crate) fn zeroed(words: usize) -> Box<[AtomicU64]> {
-    // SAFETY: zero is a valid atomic integer.
-    unsafe { Box::<[AtomicU64]>::new_zeroed_slice(words).assume_init() }
+/// Words that are zero at first, without memory until they are touched. (What the allocator has used before it would
+/// clear by touching it.)
+pub(crate) struct Zeroed {
+    at: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping of atomics, which is not tied to a thread.
+unsafe impl Send for Zeroed {}
+// SAFETY: as above.
+unsafe impl Sync for Zeroed {}
+
+impl Zeroed {
+    /// So many words. Without address space for them the process cannot go on.
+    pub(crate) fn new(len: usize) -> Zeroed {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping.
+        let at = mapped(unsafe { libc::mmap(std::ptr::null_mut(), 8 * len, prot, flags, -1, 0) });
+        Zeroed { at: at.expect("address space for tables"), len }
+    }
+}
+
+impl std::ops::Deref for Zeroed {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: so many words are mapped while the value lives, and zero is a valid atomic integer.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr().cast(), self.len) }
+    }
+}
+
+impl Drop for Zeroed {
+    fn drop(&mut self) {
+        unmap(self.at, 8 * self.len);
+    }
 }
 
 fn memfd(len: usize) -> io::Result<OwnedFd> {

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -492,7 +492,7 @@ pub(crate) fn inherited_ignore(signal: i32) -> bool {
 
 /// A host stack for signal handlers; the calling thread uses it until the value is dropped.
 pub(crate) struct HandlerStack {
-    memory: Box<[u8]>,
+    memory: Box<[MaybeUninit<u8>]>,
     old: libc::stack_t,
 }
 
@@ -502,7 +502,7 @@ impl HandlerStack {
 
     /// Allocates a stack and makes it the calling thread's.
     pub(crate) fn install() -> HandlerStack {
-        let mut memory = vec![0; HandlerStack::SIZE].into_boxed_slice();
+        let mut memory = Box::new_uninit_slice(HandlerStack::SIZE);
         let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
         let mut old = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
         call(libc::SYS_sigaltstack, &[&raw const stack as u64, &raw mut old as u64]);
