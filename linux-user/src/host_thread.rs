@@ -78,10 +78,12 @@ mod tests {
         go.send(()).expect("it waits");
         assert_eq!(received.recv().expect("told"), id);
         assert_ne!(id, crate::host::gettid());
-        let ended = || (0..1000).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-            thread.id().is_none()
-        });
+        let ended = || {
+            (0..1000).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                thread.id().is_none()
+            })
+        };
         assert!(ended(), "an ended thread has no id");
     }
 

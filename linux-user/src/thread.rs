@@ -139,7 +139,7 @@ impl Thread {
             process,
             actions,
             vcpu,
-            runtime: UserRuntime,
+            runtime: UserRuntime::default(),
             context,
             alt: AltStack::default(),
             temporary_mask: None,
@@ -212,8 +212,7 @@ impl Thread {
         let c = *c;
         let debug = self.debug.as_ref().map(|d| d.for_thread());
         // Debuggers and tracers hear of it before the parent goes on.
-        let (begun, begins) =
-            if debug.is_some() || self.is_traced() { Some(mpsc::channel()) } else { None }.unzip();
+        let (begun, begins) = if debug.is_some() || self.is_traced() { Some(mpsc::channel()) } else { None }.unzip();
         let birth = Arc::new(Birth::default());
         let of_child = birth.clone();
         let body = move || worker_main(t, &c, debug.as_ref(), &of_child, begun.as_ref());
@@ -347,6 +346,7 @@ impl Thread {
     /// the end of a worker.
     pub(crate) fn finish(&mut self, end: Ended) -> ExitStatus {
         block_all();
+        self.vcpu.report();
         // A tracer may have changed the code.
         if matches!(end, Ended::Process(_)) && !self.is_traced() {
             self.process.translator.keep();
