@@ -21,7 +21,7 @@ use jib_ir::ty::Size;
 use crate::ExitStatus;
 use crate::debug::{Debug, Inherited};
 use crate::host::{self, Errno, call};
-use crate::host_thread::HostThread;
+use crate::host_thread::{HostThread, STACK as HOST_STACK};
 use crate::mem;
 use crate::process::Process;
 use crate::run::Ended;
@@ -32,9 +32,6 @@ use crate::signal::host::{Context, HandlerStack, block_all, die_of};
 use crate::signal::{AltStack, SigInfo};
 use crate::syscall::ExecCall;
 use crate::syscall::ids::{Groups, Ids};
-
-/// Host stack of a guest thread: room for compiling the largest region.
-const HOST_STACK: usize = 8 << 20;
 
 /// How a thread's end is the end of something on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,8 +213,13 @@ impl Thread {
         let birth = Arc::new(Birth::default());
         let of_child = birth.clone();
         let body = move || worker_main(t, &c, debug.as_ref(), &of_child, begun.as_ref());
-        let thread = HostThread::spawn(HOST_STACK, Box::new(body)).map_err(|_| Errno(libc::EAGAIN))?;
-        let tid = birth.announce(thread.id(), &c);
+        let stack = self.process.lock().stacks.take();
+        let thread = HostThread::spawn(stack, Box::new(body));
+        let tid = thread.as_ref().map(|thread| birth.announce(thread.id(), &c));
+        if let Some(stack) = stack {
+            self.process.lock().stacks.given(stack, thread.as_ref().ok());
+        }
+        let tid = tid.map_err(|_| Errno(libc::EAGAIN))?;
         match begins {
             Some(begins) => begins.recv().map_err(|_| Errno(libc::EAGAIN)).map(|()| tid),
             None => Ok(tid),
