@@ -26,7 +26,7 @@ impl UserRuntime {
     #[inline]
     fn expected(&self, access: Access, size: Size, addr: u64) -> Result<(), Fault> {
         match self.expected {
-            Some(f) if f.access == access && f.addr.wrapping_sub(addr) < u64::from(size.bytes()) => Err(f),
+            Some(f) if f.access == access && f.addr.wrapping_sub(addr) < size.bytes() => Err(f),
             _ => Ok(()),
         }
     }
