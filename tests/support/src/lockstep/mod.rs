@@ -86,7 +86,7 @@ impl Program {
             if n == 0 {
                 code.items(body);
                 code.words.push(SVC | END << 5);
-            } else {
+            } else if code.calls.iter().any(|(_, function)| *function == n) {
                 code.words.extend(SAVE);
                 code.items(body);
                 code.words.extend(RESTORE);
