@@ -67,6 +67,11 @@ fn processes() {
 }
 
 #[test]
+fn families_share_translations() {
+    check("system/forks", "-O2 -static", 0);
+}
+
+#[test]
 fn programs_that_no_path_leads_to() {
     check("system/reach", "-O2 -static -w", 0);
 }

@@ -62,6 +62,18 @@ pub(crate) struct CodeMemory {
     sealed: usize,
     /// Bytes of the file that were ever written.
     used: usize,
+    sharing: Sharing,
+}
+
+/// Which other processes map the file, after forks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    /// None.
+    Own,
+    /// Children, which run what was there when they were made: it must stay, but more may be added.
+    Lent,
+    /// It is a parent's: nothing may be written.
+    Borrowed,
 }
 
 // SAFETY: the pointers are to mappings that live as long as the value and are not tied to a thread.
@@ -98,7 +110,7 @@ impl CodeMemory {
         let map = unsafe { Box::<[AtomicU32]>::new_zeroed_slice(len / GRANULE).assume_init() };
         // The mappings keep the file; its descriptor would be in the guest's way.
         let modules = Box::new([const { AtomicPtr::new(std::ptr::null_mut()) }; MODULES]);
-        Ok(CodeMemory { rw, rx, len, map, modules, segment: 0, next: 0, sealed: 0, used: 0 })
+        Ok(CodeMemory { rw, rx, len, map, modules, segment: 0, next: 0, sealed: 0, used: 0, sharing: Sharing::Own })
     }
 
     /// The part of the arena that the signal handler reads.
@@ -142,8 +154,9 @@ impl CodeMemory {
         self.sealed = self.next;
     }
 
-    /// Goes on filling the following segment, which must hold no code that anyone may run.
+    /// Goes on filling the following segment, which must hold no code that anyone may run, in memory of its own.
     pub(crate) fn advance(&mut self) {
+        debug_assert_eq!(self.sharing, Sharing::Own);
         let (full, len) = (self.segment * self.segment_len(), self.segment_len());
         // SAFETY: inside of the mapping. The memory stays, mapped to run; here it need not count once more.
         unsafe { libc::madvise(self.rw.as_ptr().add(full).cast(), len, libc::MADV_DONTNEED) };
@@ -161,8 +174,10 @@ impl CodeMemory {
         self.len
     }
 
-    /// Begins anew behind what is kept for ever, and gives the memory back. Nobody may run any of the code.
+    /// Begins anew behind what is kept for ever, and gives the memory back, which must be its own. Nobody may run any of
+    /// the code.
     pub(crate) fn reset(&mut self) {
+        debug_assert_eq!(self.sharing, Sharing::Own);
         for granule in &self.map[self.sealed / GRANULE..self.used.div_ceil(GRANULE)] {
             granule.store(0, Ordering::Relaxed);
         }
@@ -176,7 +191,7 @@ impl CodeMemory {
 
     /// Copies `code` of `owner` into the segment being filled; its host address, or `None` if there is no room left.
     ///
-    /// `table` must outlive the code.
+    /// `table` must outlive the code. The memory must not be [borrowed](CodeMemory::may_add).
     pub(crate) fn add(&mut self, code: &[u8], table: *const FaultTable, owner: u64) -> Option<u64> {
         let need = size_of::<Header>() + code.len();
         if self.next + need > self.segment_len() {
@@ -216,8 +231,32 @@ impl CodeMemory {
         unsafe { std::slice::from_raw_parts(self.rx.as_ptr().add(start), len).to_vec() }
     }
 
-    /// A copy of the contents in memory of its own, for a child to be.
-    pub(crate) fn copy(&self) -> io::Result<CodeCopy> {
+    /// The process has forked, and this is one of the two.
+    pub(crate) fn forked(&mut self, child: bool) {
+        self.sharing = match self.sharing {
+            Sharing::Borrowed => Sharing::Borrowed,
+            _ if child => Sharing::Borrowed,
+            _ => Sharing::Lent,
+        };
+    }
+
+    /// Makes sure that code may be added; false if the host has no memory for that.
+    pub(crate) fn may_add(&mut self) -> bool {
+        self.sharing != Sharing::Borrowed || self.make_own()
+    }
+
+    /// Makes sure that no other process sees what changes here; false if the host has no memory for that.
+    ///
+    /// Other threads may go on running the code: its addresses and bytes stay as they are.
+    pub(crate) fn make_own(&mut self) -> bool {
+        if self.sharing != Sharing::Own && self.copy().is_ok() {
+            self.sharing = Sharing::Own;
+        }
+        self.sharing == Sharing::Own
+    }
+
+    /// Replaces both mappings by those of a copy, at the same addresses.
+    fn copy(&self) -> io::Result<()> {
         let fd = memfd(self.len)?;
         let mut done = 0;
         while done < self.used {
@@ -231,39 +270,12 @@ impl CodeMemory {
                 n => done += n as usize,
             }
         }
-        // The descriptor does not outlive this: a child may share descriptors with its parent.
-        let rw = map(&fd, self.len, libc::PROT_READ | libc::PROT_WRITE)?;
-        let rx = map(&fd, self.len, libc::PROT_READ | libc::PROT_EXEC);
-        Ok(CodeCopy { rx: rx.inspect_err(|_| unmap(rw, self.len))?, rw, len: self.len })
-    }
-
-    /// Replaces both mappings by the copy's, at the same addresses.
-    pub(crate) fn replace(&mut self, copy: &CodeCopy) -> io::Result<()> {
-        for (from, to) in [(copy.rw, self.rw), (copy.rx, self.rx)] {
-            let how = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-            // SAFETY: both are mappings of this length, and ours.
-            mapped(unsafe { libc::mremap(from.as_ptr().cast(), self.len, self.len, how, to.as_ptr()) })?;
+        for (at, prot) in [(self.rw, libc::PROT_WRITE), (self.rx, libc::PROT_EXEC)] {
+            let (prot, flags) = (libc::PROT_READ | prot, libc::MAP_SHARED | libc::MAP_FIXED);
+            // SAFETY: a mapping of ours gives way, in one step, to one with the same bytes.
+            mapped(unsafe { libc::mmap(at.as_ptr().cast(), self.len, prot, flags, fd.as_raw_fd(), 0) })?;
         }
         Ok(())
-    }
-}
-
-/// A copy of an arena, mapped beside it.
-#[derive(Debug)]
-pub(crate) struct CodeCopy {
-    rw: NonNull<u8>,
-    rx: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: the pointers are to mappings that are not tied to a thread.
-unsafe impl Send for CodeCopy {}
-
-impl CodeCopy {
-    /// Unmaps it, if it has not taken the place of an arena.
-    pub(crate) fn discard(self) {
-        unmap(self.rw, self.len);
-        unmap(self.rx, self.len);
     }
 }
 
@@ -342,10 +354,42 @@ pub(crate) fn trim() {
     };
 }
 
-/// So many zeroes, without memory until they are touched.
-pub(crate) fn zeroed(words: usize) -> Box<[AtomicU64]> {
-    // SAFETY: zero is a valid atomic integer.
-    unsafe { Box::<[AtomicU64]>::new_zeroed_slice(words).assume_init() }
+/// Words that are zero at first, without memory until they are touched. (What the allocator has used before it would
+/// clear by touching it.)
+pub(crate) struct Zeroed {
+    at: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping of atomics, which is not tied to a thread.
+unsafe impl Send for Zeroed {}
+// SAFETY: as above.
+unsafe impl Sync for Zeroed {}
+
+impl Zeroed {
+    /// So many words. Without address space for them the process cannot go on.
+    pub(crate) fn new(len: usize) -> Zeroed {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping.
+        let at = mapped(unsafe { libc::mmap(std::ptr::null_mut(), 8 * len, prot, flags, -1, 0) });
+        Zeroed { at: at.expect("address space for tables"), len }
+    }
+}
+
+impl std::ops::Deref for Zeroed {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: so many words are mapped while the value lives, and zero is a valid atomic integer.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr().cast(), self.len) }
+    }
+}
+
+impl Drop for Zeroed {
+    fn drop(&mut self) {
+        unmap(self.at, 8 * self.len);
+    }
 }
 
 fn memfd(len: usize) -> io::Result<OwnedFd> {
@@ -450,19 +494,44 @@ mod tests {
         assert_eq!((m.bytes(stub, 10), m.bytes(first, 2)), (vec![0xc3; 10], vec![2; 2]));
     }
 
+    /// Maps the arena once more, as a forked process has it.
+    fn seen_by_another(m: &CodeMemory) -> &'static [u8] {
+        // SAFETY: with a length of 0, shared memory is mapped once more; it stays to the end.
+        unsafe {
+            let at = libc::mremap(m.rx.as_ptr().cast(), 0, m.len, libc::MREMAP_MAYMOVE);
+            std::slice::from_raw_parts(mapped(at).expect("mapped").as_ptr(), m.len)
+        }
+    }
+
     #[test]
-    fn a_copy_takes_the_place_of_the_original() {
+    fn forked_processes_do_not_see_each_others_changes() {
         for nameless in [false, true] {
-            let mut m = CodeMemory::new(1 << 16, nameless).expect("arena");
             let table = FaultTable::default();
+            let mut m = CodeMemory::new(1 << 16, nameless).expect("arena");
             let at = m.add(&[1, 2, 3], &table, 0).expect("room");
-            // SAFETY: the code is mapped readable.
-            let code = || unsafe { std::slice::from_raw_parts(at as *const u8, 3) };
-            assert_eq!(code(), [1, 2, 3]);
-            m.copy().expect("copy").discard();
-            let copy = m.copy().expect("copy");
-            m.replace(&copy).expect("map");
-            assert_eq!(code(), [1, 2, 3]);
+            let offset = (at - m.rx.as_ptr() as u64) as usize;
+            let other = seen_by_another(&m);
+            assert_eq!(other[offset..][..3], [1, 2, 3]);
+            // A parent may add, since its children do not look there, but not begin anew.
+            m.forked(false);
+            assert!(m.may_add());
+            let more = m.add(&[4, 5, 6], &table, 0).expect("room");
+            let later = (more - m.rx.as_ptr() as u64) as usize;
+            assert_eq!(other[later..][..3], [4, 5, 6], "the same memory still");
+            assert!(m.make_own());
+            assert_eq!((m.bytes(at, 3), m.bytes(more, 3)), (vec![1, 2, 3], vec![4, 5, 6]));
+            m.reset();
+            assert_eq!(m.add(&[7, 8, 9], &table, 0), Some(at));
+            assert_eq!((m.bytes(at, 3), other[offset..][..3].to_vec()), (vec![7, 8, 9], vec![1, 2, 3]));
+            // A child, and its children, add to memory of their own.
+            let other = seen_by_another(&m);
+            m.forked(true);
+            m.forked(false);
+            assert!(m.may_add());
+            let more = m.add(&[10, 11, 12], &table, 0).expect("room");
+            let later = (more - m.rx.as_ptr() as u64) as usize;
+            assert_eq!((m.bytes(more, 3), other[later..][..3].to_vec()), (vec![10, 11, 12], vec![0, 0, 0]));
+            assert_eq!(m.bytes(at, 3), [7, 8, 9]);
         }
     }
 }

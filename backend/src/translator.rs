@@ -13,7 +13,7 @@ use jib_ir::runtime::Fault;
 use crate::cache::{
     ALL_WORDS, At, Cache, Keeping, OUTSIDE, PAGE, PageWords, Subject, Thread, Tier, Unit, virtual_page,
 };
-use crate::code_memory::{CodeCopy, CodeMemory, CodeView};
+use crate::code_memory::{CodeMemory, CodeView};
 use crate::compile::{Code, Compiler};
 use crate::cut_loops::cut_loops;
 use crate::fork_gate::ForkGate;
@@ -49,10 +49,10 @@ pub struct Translator<G: Guest> {
     /// Grows with each death of a region.
     pub(crate) epoch: Arc<AtomicU64>,
     pub(crate) counters: Counters,
+    /// See [`Translator::is_young`].
+    youth: AtomicU32,
     /// Keeps this value's own address known to the worker.
     me: Weak<Translator<G>>,
-    /// The copy of the code memory that a fork under way gives to the child.
-    for_child: Mutex<Option<CodeCopy>>,
     /// The process whose translations these are.
     pub(crate) owner: AtomicU32,
     /// Where translations are kept, if those made here can be.
@@ -126,9 +126,9 @@ impl<G: Guest> Translator<G> {
             pages_seen: PageSet::default(),
             epoch,
             options,
+            youth: AtomicU32::new(0),
             counters: Counters::default(),
             me: me.clone(),
-            for_child: Mutex::new(None),
             store,
             pages,
             owner: AtomicU32::new(std::process::id()),
@@ -547,36 +547,40 @@ impl<G: Guest> Translator<G> {
     /// to one of the two functions below, without using the translator in between.
     pub fn before_fork(&self) {
         self.gate.close();
-        *lock(&self.for_child) = lock(&self.cache).memory().copy().ok();
     }
 
     /// Goes on in the parent.
     pub fn after_fork_parent(&self) {
-        if let Some(copy) = lock(&self.for_child).take() {
-            copy.discard();
-        }
+        lock(&self.cache).memory().forked(false);
         self.gate.open();
     }
 
-    /// Goes on in the child, whose only thread is the caller: code memory of its own, no worker.
+    /// Goes on in the child, whose only thread is the caller: no worker, and code memory that it must not change, until
+    /// it has code to add and gets some of its own. Most children have none.
     pub fn after_fork_child(&self) {
         if let Some(worker) = lock(&self.worker).take() {
             // Its thread does not exist here, so nobody must wait for it.
             worker.forget();
         }
-        let copy = lock(&self.for_child).take();
         {
             let mut cache = lock(&self.cache);
-            let moved = copy.is_some_and(|copy| cache.memory().replace(&copy).is_ok());
+            cache.memory().forked(true);
             // The forking thread is outside compiled code, so what was inside is gone.
             cache.keep_only(|t: &Thread| t.inside_since.load(Ordering::Relaxed) == OUTSIDE);
-            if !moved {
-                // Sharing code memory with the parent is not safe: do without compiled code.
-                cache.abandon();
-            }
         }
+        self.youth.store(YOUTH, Ordering::Relaxed);
         self.owner.store(std::process::id(), Ordering::Relaxed);
         self.gate.reopen();
+    }
+
+    /// Is this a forked child that has not yet run for long? Most execute a program or end soon, and have no use for code
+    /// of their own, nor for the copy of the code memory that it takes. Each question makes it older.
+    pub(crate) fn is_young(&self) -> bool {
+        let left = self.youth.load(Ordering::Relaxed);
+        if left != 0 {
+            self.youth.store(left - 1, Ordering::Relaxed);
+        }
+        left != 0
     }
 
     /// A compiler of its own for a listing: it may be asked for while the others are at work.
@@ -615,6 +619,9 @@ impl<G: Guest> Translator<G> {
         }
     }
 }
+
+/// How often a forked child interprets blocks that it would otherwise compile.
+const YOUTH: u32 = 500;
 
 /// Locks, also after a panic elsewhere: the data is consistent between calls.
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {

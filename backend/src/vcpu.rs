@@ -10,7 +10,7 @@ use jib_ir::runtime::{Exit, Fault, Location, Runtime};
 use jib_ir::state::State;
 
 use crate::abi;
-use crate::cache::{At, OUTSIDE, Thread, Unit};
+use crate::cache::{At, Cache, OUTSIDE, Thread, Unit};
 use crate::kick::{self, Kicker};
 use crate::options::{EXITS, Memory};
 use crate::quick::QuickCompiler;
@@ -22,6 +22,8 @@ const UNITS: usize = 1 << 17;
 const PIECE: usize = 1 << 7;
 /// Interpreted blocks after which all may know of them, in a thread that stays in its run loop.
 const REPORT: u64 = 1024;
+/// Calls of [`Vcpu::run`] after which all may know of them.
+const EXITS_TO_REPORT: u32 = 64;
 /// An interpreted run takes as long as about so many of quick code.
 const INTERPRETING: u32 = 32;
 /// Indirect tables where each mode and address space has its own.
@@ -35,13 +37,15 @@ pub struct Vcpu<G: Guest> {
     thread: Arc<Thread>,
     kicker: Kicker,
     tables: Tables,
-    units: [Option<Box<[Option<Entry>; PIECE]>>; UNITS / PIECE],
+    units: Units,
     /// Epoch at which compiled code was entered last.
     entered: u64,
     /// A block that runs once.
     once: Region,
     scratch: Scratch,
     quick: Option<QuickCompiler>,
+    /// Exits since the last report.
+    unreported: u32,
     runs: u64,
     /// Guest instructions interpreted.
     interpreted: u64,
@@ -54,8 +58,12 @@ impl<G: Guest> Vcpu<G> {
     /// A thread of `translator`'s guest with a fresh state.
     pub fn new(translator: &Arc<Translator<G>>) -> Self {
         let many = translator.options.memory == Memory::Table;
-        let thread = Thread::new(if many { TABLES } else { 1 }, !many);
-        translator.with_cache(|c| c.add_thread(&thread));
+        let Idle { thread, units, scratch, quick } = translator.with_cache(Cache::take_idle).unwrap_or_else(|| {
+            let thread = Thread::new(if many { TABLES } else { 1 }, !many);
+            translator.with_cache(|c| c.add_thread(&thread));
+            let units = (0..UNITS / PIECE).map(|_| None).collect();
+            Idle { thread, units, scratch: Scratch::default(), quick: translator.quick_compiler() }
+        });
         let mut state = Box::<State>::default();
         Vcpu {
             kicker: Kicker::new(&mut state),
@@ -63,11 +71,12 @@ impl<G: Guest> Vcpu<G> {
             shared: translator.clone(),
             tables: Tables::new(thread.tables.len()),
             thread,
-            units: [const { None }; UNITS / PIECE],
+            units,
             entered: 0,
             once: Region::default(),
-            scratch: Scratch::default(),
-            quick: translator.quick_compiler(),
+            scratch,
+            quick,
+            unreported: 0,
             runs: 0,
             interpreted: 0,
             hits: 0,
@@ -107,12 +116,16 @@ impl<G: Guest> Vcpu<G> {
         if self.shared.options.sampler.is_some() {
             crate::sample::leave();
         }
-        self.report();
+        self.unreported += 1;
+        if self.unreported >= EXITS_TO_REPORT {
+            self.report();
+        }
         exit
     }
 
-    /// Adds what this thread has counted to the counters of all.
-    fn report(&mut self) {
+    /// Adds what this thread has counted to the counters of all: now and then, and before somebody reads them.
+    pub fn report(&mut self) {
+        self.unreported = 0;
         let all = &self.shared.counters;
         let exits = all.exits.iter().zip(&mut self.exits);
         let own = [
@@ -127,6 +140,16 @@ impl<G: Guest> Vcpu<G> {
     }
 
     fn run_until_exit<R: Runtime>(&mut self, rt: &mut R) -> Exit {
+        let mut replays = false;
+        let exit = self.run_loop(rt, &mut replays);
+        if replays {
+            rt.replay(false);
+        }
+        exit
+    }
+
+    /// `replays` while [`Runtime::replay`] is on.
+    fn run_loop<R: Runtime>(&mut self, rt: &mut R, replays: &mut bool) -> Exit {
         let mut interpret = false;
         let mut cell = None;
         let mut hot = None;
@@ -166,6 +189,7 @@ impl<G: Guest> Vcpu<G> {
             if !interpret
                 && unit.code.load(Ordering::Relaxed) == 0
                 && unit.runs.load(Ordering::Relaxed) >= self.shared.options.quick
+                && !self.shared.is_young()
             {
                 self.quick_compile(&unit);
             }
@@ -188,10 +212,17 @@ impl<G: Guest> Vcpu<G> {
                 Some(Left::Link) => cell = Some(abi::link_cell(&self.state)),
                 Some(Left::Hot) => hot = Some(abi::link_cell(&self.state)),
                 // Run what compiled code could not, and do not enter it again before.
-                Some(Left::Fault) => interpret = true,
+                Some(Left::Fault) => {
+                    interpret = true;
+                    *replays = true;
+                    rt.replay(true);
+                }
                 None => {
                     cell = None;
                     let exit = self.interpret(&unit, rt);
+                    if std::mem::take(replays) {
+                        rt.replay(false);
+                    }
                     if let Some(exit) = self.act(exit, rt) {
                         return exit;
                     }
@@ -375,6 +406,17 @@ impl Tables {
     }
 }
 
+/// A thread's own table of units.
+type Units = Box<[Option<Box<[Option<Entry>; PIECE]>>]>;
+
+/// What an ended thread leaves to the next one: tables that are filled and, like a running thread's, kept true.
+pub(crate) struct Idle {
+    pub(crate) thread: Arc<Thread>,
+    units: Units,
+    scratch: Scratch,
+    quick: Option<QuickCompiler>,
+}
+
 /// What the thread keeps of a unit.
 struct Entry {
     unit: Arc<Unit>,
@@ -398,6 +440,12 @@ impl<G: Guest> Drop for Vcpu<G> {
     fn drop(&mut self) {
         crate::sample::forget(&mut self.state);
         self.kicker.retire();
-        self.shared.with_cache(|c| c.remove_thread(&self.thread));
+        self.report();
+        let (units, quick) = (std::mem::take(&mut self.units), self.quick.take());
+        let idle = Idle { thread: self.thread.clone(), units, scratch: std::mem::take(&mut self.scratch), quick };
+        // Where tables belong to address spaces, the next thread has other ones. What is dropped, is so outside of the lock.
+        self.thread.inside_since.store(OUTSIDE, Ordering::Release);
+        let keep = self.shared.options.memory != Memory::Table;
+        drop(self.shared.with_cache(|c| c.leave_idle(idle, keep)));
     }
 }

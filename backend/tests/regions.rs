@@ -7,6 +7,7 @@ use jib_backend::Options;
 use jib_ir::op::*;
 use jib_ir::region::BlockId;
 use jib_ir::runtime::Exit;
+use jib_ir::softfloat::Fmt;
 use jib_ir::state::{Slot, State, slot};
 use jib_ir::ty::*;
 
@@ -121,6 +122,41 @@ fn flags_that_are_read_behind_a_fault_are_exact_at_it() {
     let (e, s) = run(&t, &s, 0x1000);
     assert!(matches!(e, Exit::Fault(_)), "{e:?}");
     assert_eq!((s.pc(), s.nzcv(), t.stats().faults), (0x1004, 0x6000_0000, 1));
+}
+
+/// FPSR is read, then a division is inexact, then a load faults: the read must not be made again.
+#[test]
+fn floating_point_flags_that_were_read_before_a_fault_stay_as_they_were() {
+    catch_faults();
+    let p = Program::default();
+    let mut b = begin(0x1000);
+    let read = b.get(Ty::I64, slot::FPSR);
+    b.set(x(5), read);
+    b.begin_insn(0x1004);
+    let (one, ten) = (b.get(Ty::V128, Slot(slot::V0.0)), b.get(Ty::V128, Slot(slot::V0.0 + 2)));
+    let tenth = b.push(Op::FBin { op: FBinOp::Div, fmt: Fmt::D, shape: Shape::Scalar, a: one, b: ten });
+    b.set(Slot(slot::V0.0 + 4), tenth);
+    b.begin_insn(0x1008);
+    let addr = b.get(Ty::I64, x(2));
+    b.load(Ty::I64, Size::B8, addr);
+    b.end_block(stop(0x100c));
+    let mut region = finish(b, 0x1000, &[0]);
+    region.blocks[0].insns = 3;
+    p.put(region);
+    let mut tail = begin(0x1008);
+    let addr = tail.get(Ty::I64, x(2));
+    tail.load(Ty::I64, Size::B8, addr);
+    tail.end_block(stop(0x100c));
+    p.put(finish(tail, 0x1008, &[0]));
+    for options in [eager(), Options { quick: 0, threshold: u32::MAX, ..eager() }] {
+        let mut s = State::default();
+        s.set_v(0, u128::from(1f64.to_bits()));
+        s.set_v(1, u128::from(10f64.to_bits()));
+        s.set_x(2, 64);
+        let (e, s) = run(&translator(&p, options), &s, 0x1000);
+        assert!(matches!(e, Exit::Fault(_)), "{e:?}");
+        assert_eq!((s.pc(), s.fpsr(), s.x(5)), (0x1008, 0x10, 0));
+    }
 }
 
 #[test]

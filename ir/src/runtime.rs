@@ -168,6 +168,10 @@ pub trait Runtime {
         let _ = (addr, len);
         false
     }
+    /// Compiled code has faulted, and its last instructions are now interpreted again, until this is called with `false`:
+    /// who knows of the host's fault need not provoke it once more.
+    fn replay(&mut self, _begins: bool) {}
+
     /// A system register or instruction that is not the processor's own state: interrupt controller,
     /// timers, translation maintenance. `op` is the frontend's number for it, `v` the value to write
     /// or `None` to read. Undefined where there is no system around.

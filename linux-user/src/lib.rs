@@ -16,6 +16,8 @@ mod elf;
 mod error;
 #[allow(unsafe_code, reason = "raw system calls")]
 mod host;
+#[allow(unsafe_code, reason = "threads of the C library")]
+mod host_thread;
 mod journal;
 mod loader;
 #[allow(unsafe_code, reason = "guest memory access that may fault")]

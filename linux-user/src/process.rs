@@ -13,6 +13,7 @@ use jib_frontend_aarch64::A64;
 
 use crate::core_file::CoreFile;
 use crate::host;
+use crate::host_thread::Stacks;
 use crate::own::OwnFds;
 use crate::ptrace::{Ledger, Tracees};
 use crate::seccomp;
@@ -87,6 +88,8 @@ pub(crate) struct Shared {
     pub rings: Rings,
     /// The kernel's number of this process, whatever others live in its memory.
     pub own: i32,
+    /// Of threads that have ended, for new ones.
+    pub stacks: Stacks,
     /// Threads of this process, with the addresses of their states; some may have ended.
     pub threads: Vec<(i32, u64)>,
     /// System call numbers that were reported as unsupported.

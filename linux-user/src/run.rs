@@ -52,8 +52,11 @@ impl Thread {
         }
         match self.debug.take() {
             None => {
-                let exit = self.vcpu.run(&mut self.runtime);
-                self.act(exit)
+                match self.vcpu.run(&mut self.runtime) {
+                    // The most frequent one, and nobody looks on.
+                    Exit::Svc(_) => syscall::dispatch(self),
+                    exit => self.act(exit),
+                }
             }
             Some(debug) => match self.run_debugged(debug) {
                 Ran::Exit(exit) => self.act(exit),

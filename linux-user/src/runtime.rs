@@ -5,16 +5,32 @@ use std::sync::atomic::{Ordering, fence};
 
 use jib_backend::{Image, Images};
 use jib_ir::guest::Fetch;
-use jib_ir::runtime::{Fault, RmwOp, Runtime};
+use jib_ir::runtime::{Access, Fault, RmwOp, Runtime};
 use jib_ir::ty::Size;
 
 use crate::host::{self, try_call};
 use crate::mem;
+use crate::signal::host::last_fault;
 use crate::space::AddressSpace;
 
-/// The runtime of every guest thread; it has no state of its own.
+/// The runtime of every guest thread.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct UserRuntime;
+pub(crate) struct UserRuntime {
+    /// What the host said of the access at which compiled code faulted, while the interpreter comes to it again.
+    /// Whatever another thread maps there meanwhile comes too late.
+    expected: Option<Fault>,
+}
+
+impl UserRuntime {
+    /// Is the access at `addr` the one that has faulted?
+    #[inline]
+    fn expected(&self, access: Access, size: Size, addr: u64) -> Result<(), Fault> {
+        match self.expected {
+            Some(f) if f.access == access && f.addr.wrapping_sub(addr) < size.bytes() => Err(f),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// `CNTFRQ_EL0`: the counter counts nanoseconds.
 const COUNTER_HZ: u64 = 1_000_000_000;
@@ -22,11 +38,13 @@ const COUNTER_HZ: u64 = 1_000_000_000;
 impl Runtime for UserRuntime {
     #[inline]
     fn load(&mut self, size: Size, addr: u64) -> Result<u128, Fault> {
+        self.expected(Access::Read, size, addr)?;
         mem::load(size, addr)
     }
 
     #[inline]
     fn store(&mut self, size: Size, addr: u64, v: u128) -> Result<(), Fault> {
+        self.expected(Access::Write, size, addr)?;
         mem::store(size, addr, v)
     }
 
@@ -73,6 +91,10 @@ impl Runtime for UserRuntime {
 
     fn counter_hz(&self) -> u64 {
         COUNTER_HZ
+    }
+
+    fn replay(&mut self, begins: bool) {
+        self.expected = if begins { last_fault() } else { None };
     }
 
     fn random(&mut self) -> Option<u64> {
@@ -152,7 +174,7 @@ mod tests {
 
     #[test]
     fn narrow_minima_and_maxima_look_at_their_bits_alone() {
-        let mut rt = UserRuntime;
+        let mut rt = UserRuntime::default();
         let mut word = 0x11ffu64;
         let at = &raw mut word as u64;
         assert_eq!(rt.rmw(RmwOp::SMax, Size::B1, at, 0xaa01).unwrap(), 0xff);

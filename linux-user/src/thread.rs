@@ -1,6 +1,6 @@
 //! Guest threads and processes: their state, how they are born and how they end.
 //!
-//! A guest thread is a host thread made by `std::thread`, because Rust and the C library need valid
+//! A guest thread is a host thread made by the C library, because Rust and that need valid
 //! thread-local storage; its kernel thread id is the guest's. What the kernel would do for the guest
 //! at a thread's end (robust futexes, clearing the id that `pthread_join` waits for) is done by us as
 //! the last act. A child that shares memory (`vfork`, `posix_spawn`) is a real `CLONE_VM` process: it
@@ -9,6 +9,7 @@
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
 
 use jib_backend::Vcpu;
@@ -20,6 +21,7 @@ use jib_ir::ty::Size;
 use crate::ExitStatus;
 use crate::debug::{Debug, Inherited};
 use crate::host::{self, Errno, call};
+use crate::host_thread::{HostThread, STACK as HOST_STACK};
 use crate::mem;
 use crate::process::Process;
 use crate::run::Ended;
@@ -30,9 +32,6 @@ use crate::signal::host::{Context, HandlerStack, block_all, die_of};
 use crate::signal::{AltStack, SigInfo};
 use crate::syscall::ExecCall;
 use crate::syscall::ids::{Groups, Ids};
-
-/// Host stack of a guest thread: room for compiling the largest region.
-const HOST_STACK: usize = 8 << 20;
 
 /// How a thread's end is the end of something on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +136,7 @@ impl Thread {
             process,
             actions,
             vcpu,
-            runtime: UserRuntime,
+            runtime: UserRuntime::default(),
             context,
             alt: AltStack::default(),
             temporary_mask: None,
@@ -210,14 +209,23 @@ impl Thread {
     fn spawn(&mut self, c: &Clone) -> Result<i32, Errno> {
         let mut t = self.child(c, self.actions.clone(), Role::Worker);
         t.clear_tid = if c.has(libc::CLONE_CHILD_CLEARTID) { c.child_tid } else { 0 };
-        let (born, started) = mpsc::channel();
         let c = *c;
         let debug = self.debug.as_ref().map(|d| d.for_thread());
-        let body = move || worker_main(t, &c, debug.as_ref(), &born);
-        match std::thread::Builder::new().stack_size(HOST_STACK).spawn(body) {
-            // The host thread is detached: dropping the handle is what we want.
-            Ok(_) => started.recv().map_err(|_| Errno(libc::EAGAIN)),
-            Err(_) => Err(Errno(libc::EAGAIN)),
+        // Debuggers and tracers hear of it before the parent goes on.
+        let (begun, begins) = if debug.is_some() || self.is_traced() { Some(mpsc::channel()) } else { None }.unzip();
+        let birth = Arc::new(Birth::default());
+        let of_child = birth.clone();
+        let body = move || worker_main(t, &c, debug.as_ref(), &of_child, begun.as_ref());
+        let stack = self.process.lock().stacks.take();
+        let thread = HostThread::spawn(stack, Box::new(body));
+        let tid = thread.as_ref().map(|thread| birth.announce(thread.id(), &c));
+        if let Some(stack) = stack {
+            self.process.lock().stacks.given(stack, thread.as_ref().ok());
+        }
+        let tid = tid.map_err(|_| Errno(libc::EAGAIN))?;
+        match begins {
+            Some(begins) => begins.recv().map_err(|_| Errno(libc::EAGAIN)).map(|()| tid),
+            None => Ok(tid),
         }
     }
 
@@ -343,6 +351,7 @@ impl Thread {
     /// the end of a worker.
     pub(crate) fn finish(&mut self, end: Ended) -> ExitStatus {
         block_all();
+        self.vcpu.report();
         // A tracer may have changed the code.
         if matches!(end, Ended::Process(_)) && !self.is_traced() {
             self.process.translator.keep();
@@ -385,15 +394,40 @@ fn store_tid(addr: u64, tid: i32) {
     _ = mem::store(Size::B4, addr, tid as u32 as u128);
 }
 
-/// Body of a worker's host thread. All signals are blocked here, inherited from the parent.
-fn worker_main(mut t: Thread, c: &Clone, debug: Option<&Inherited>, born: &Sender<i32>) {
-    let stack = HandlerStack::install();
-    let tid = host::gettid();
-    for (flag, addr) in [(libc::CLONE_PARENT_SETTID, c.parent_tid), (libc::CLONE_CHILD_SETTID, c.child_tid)] {
-        if c.has(flag) {
-            store_tid(addr, tid);
+/// A new thread's id is written where the guest wants it before either the thread or its parent goes on there: by
+/// whichever of the two comes first, so that the parent need not wait until the thread runs.
+#[derive(Default)]
+struct Birth {
+    /// 0: nobody has begun; 1: somebody writes; 2: written.
+    stage: AtomicU32,
+    tid: AtomicI32,
+}
+
+impl Birth {
+    /// Has the id written, and tells it; `tid` is what the caller knows.
+    fn announce(&self, tid: Option<i32>, c: &Clone) -> i32 {
+        let first = || self.stage.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if let Some(tid) = tid.filter(|_| first()) {
+            for (flag, addr) in [(libc::CLONE_PARENT_SETTID, c.parent_tid), (libc::CLONE_CHILD_SETTID, c.child_tid)] {
+                if c.has(flag) {
+                    store_tid(addr, tid);
+                }
+            }
+            self.tid.store(tid, Ordering::Relaxed);
+            self.stage.store(2, Ordering::Release);
         }
+        // The other one is at it, or, for a parent that knows no id, has been.
+        while self.stage.load(Ordering::Acquire) != 2 {
+            std::thread::yield_now();
+        }
+        self.tid.load(Ordering::Relaxed)
     }
+}
+
+/// Body of a worker's host thread. All signals are blocked here, inherited from the parent.
+fn worker_main(mut t: Thread, c: &Clone, debug: Option<&Inherited>, birth: &Birth, begun: Option<&Sender<()>>) {
+    let stack = HandlerStack::install();
+    let tid = birth.announce(Some(host::gettid()), c);
     let apart = (libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SYSVSEM) as u64 & !c.flags;
     if apart != 0 {
         call(libc::SYS_unshare, &[apart]);
@@ -404,8 +438,10 @@ fn worker_main(mut t: Thread, c: &Clone, debug: Option<&Inherited>, born: &Sende
     t.context.set_mask(t.context.mask());
     t.register();
     t.debug = debug.map(|d| d.begin(&t.vcpu.state));
-    // The parent waits in `recv`; if it has died, so shall we.
-    _ = born.send(tid);
+    if let Some(begun) = begun {
+        // The parent waits for it; if it has died, so shall we.
+        _ = begun.send(());
+    }
     t.traced_born();
     let end = t.run();
     t.finish(end);

@@ -20,7 +20,9 @@ pub(crate) fn build(p: &Program, native: bool) -> Result<Runnable> {
     let Some(cross) = engines::find(CROSS.0) else {
         bail!("jib's own programs need {}: sudo apt-get install -y {}; or name a program after `--`", CROSS.0, CROSS.1)
     };
-    let with_size = |exe: PathBuf| -> Vec<OsString> { vec![exe.into(), p.size.into()] };
+    let with_size = |exe: PathBuf| -> Vec<OsString> {
+        std::iter::once(exe.into()).chain(p.size.split_whitespace().map(OsString::from)).collect()
+    };
     let guest = with_size(compile(p, &cross, p.guest_flags)?);
     let flags = p.native_flags.filter(|_| native);
     let native = match (flags, engines::find("gcc").or_else(|| engines::find("cc"))) {

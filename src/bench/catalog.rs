@@ -20,6 +20,9 @@ pub(crate) enum Class {
     /// NEON and cryptographic instructions.
     #[serde(rename = "NEON/crypto")]
     Vector,
+    /// System calls, threads, signals, memory maps, faults, code that is written at run time.
+    #[serde(rename = "system")]
+    System,
     /// Next to nothing: the time is that of starting.
     #[serde(rename = "start-up")]
     Startup,
@@ -33,12 +36,13 @@ pub(crate) enum Class {
 
 impl Class {
     /// All, in the order of tables.
-    pub(crate) const ALL: [Class; 8] = [
+    pub(crate) const ALL: [Class; 9] = [
         Class::Integer,
         Class::Calls,
         Class::Memory,
         Class::Float,
         Class::Vector,
+        Class::System,
         Class::Startup,
         Class::Real,
         Class::Command,
@@ -52,6 +56,7 @@ impl Class {
             Class::Memory => "memory",
             Class::Float => "FP",
             Class::Vector => "NEON/crypto",
+            Class::System => "system",
             Class::Startup => "start-up",
             Class::Real => "real",
             Class::Command => "command",
@@ -71,7 +76,7 @@ pub(crate) struct Program {
     pub(crate) guest_flags: &'static str,
     /// Flags of the native compiler; `None` if there is no native counterpart.
     pub(crate) native_flags: Option<&'static str>,
-    /// Its argument.
+    /// Its arguments: what it does, how often.
     pub(crate) size: &'static str,
 }
 
@@ -124,5 +129,27 @@ pub(crate) const PROGRAMS: &[Program] = &[
         native_flags: None,
         ..plain("sha", Class::Vector, source!("benches/guest/sha.c"), "1500")
     },
+    plain("getpid", Class::System, source!("benches/guest/system/calls.c"), "getpid 2000"),
+    plain("files", Class::System, source!("benches/guest/system/calls.c"), "files 1000"),
+    plain("clock", Class::System, source!("benches/guest/system/calls.c"), "clock 10000"),
+    plain("pipe-proc", Class::System, source!("benches/guest/system/pipes.c"), "processes 20000"),
+    plain("pipe-thread", Class::System, source!("benches/guest/system/pipes.c"), "threads 20000"),
+    Program {
+        guest_flags: "-O2 -static -march=armv8.1-a",
+        ..plain("atomic-lse", Class::System, source!("benches/guest/system/atomics.c"), "20000")
+    },
+    Program {
+        guest_flags: "-O2 -static -march=armv8-a -mno-outline-atomics",
+        ..plain("atomic-llsc", Class::System, source!("benches/guest/system/atomics.c"), "20000")
+    },
+    plain("mutex", Class::System, source!("benches/guest/system/threads.c"), "mutex 2000000"),
+    plain("threads", Class::System, source!("benches/guest/system/threads.c"), "spawn 4000"),
+    plain("signals", Class::System, source!("benches/guest/system/signals.c"), "50"),
+    plain("maps", Class::System, source!("benches/guest/system/maps.c"), "200"),
+    plain("fork", Class::System, source!("benches/guest/system/forks.c"), "fork 800"),
+    plain("fork-exec", Class::System, source!("benches/guest/system/forks.c"), "exec 200"),
+    plain("jit-beside", Class::System, source!("benches/guest/system/jit.c"), "beside 300"),
+    plain("jit-apart", Class::System, source!("benches/guest/system/jit.c"), "apart 30000"),
+    plain("faults", Class::System, source!("benches/guest/system/faults.c"), "600"),
     plain("hello", Class::Startup, source!("tests/guest/c/hello.c"), "world"),
 ];

@@ -24,6 +24,7 @@ use crate::code_memory::CodeMemory;
 use crate::compile::Code;
 use crate::options::{CodeListener, Published};
 use crate::store::Module;
+use crate::vcpu::Idle;
 pub(crate) use keeping::{Keeping, Made};
 use keeping::{MOST_BURIED, MOST_LIFTED};
 use seen::Seen;
@@ -32,6 +33,9 @@ pub(crate) use unit::{At, Unit};
 
 /// Guest pages by which translations are found again.
 pub(crate) const PAGE: u64 = 4096;
+
+/// Most ended threads whose tables are kept for others.
+const MOST_IDLE: usize = 8;
 
 /// A bit for each instruction word of a page.
 pub(crate) type PageWords = [u64; PAGE as usize / 256];
@@ -125,6 +129,8 @@ pub(crate) struct Cache {
     /// Grows with each death.
     epoch: Arc<AtomicU64>,
     threads: Vec<Arc<Thread>>,
+    /// Of ended threads; their tables are among those of `threads`.
+    idle: Vec<Idle>,
     /// Ranges invalidated while lifts were under way.
     log: Vec<Range<u64>>,
     lifts: usize,
@@ -175,6 +181,7 @@ impl Cache {
             stub,
             limbo: Vec::new(),
             epoch,
+            idle: Vec::new(),
             threads: Vec::new(),
             log: Vec::new(),
             lifts: 0,
@@ -210,8 +217,19 @@ impl Cache {
         self.threads.push(thread.clone());
     }
 
-    pub(crate) fn remove_thread(&mut self, thread: &Arc<Thread>) {
-        self.threads.retain(|t| !Arc::ptr_eq(t, thread));
+    /// A thread has ended. What is not to be kept for another one is given back to be dropped.
+    pub(crate) fn leave_idle(&mut self, idle: Idle, keep: bool) -> Option<Idle> {
+        if keep && self.idle.len() < MOST_IDLE {
+            self.idle.push(idle);
+            return None;
+        }
+        self.threads.retain(|t| !Arc::ptr_eq(t, &idle.thread));
+        Some(idle)
+    }
+
+    /// What an ended thread has left, if there is something. Its tables are those of a running thread.
+    pub(crate) fn take_idle(&mut self) -> Option<Idle> {
+        self.idle.pop()
     }
 
     /// Forgets the threads that a fork did not copy.

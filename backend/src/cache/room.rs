@@ -12,6 +12,11 @@ use crate::compile::Code;
 impl Cache {
     /// Room for `code` of region `id`; makes the next segment of the arena free if the current one is full.
     pub(super) fn place(&mut self, code: &Code, id: u64) -> Option<u64> {
+        if !self.memory.may_add() {
+            // What is there is another process's: do without compiled code.
+            self.abandon();
+            return None;
+        }
         if let Some(at) = self.memory.add(&code.bytes, &*code.faults, id) {
             return Some(at);
         }
@@ -22,7 +27,7 @@ impl Cache {
             self.retire(id);
         }
         self.collect();
-        if self.limbo.iter().any(|(_, r)| self.lies_in(r, next)) {
+        if self.limbo.iter().any(|(_, r)| self.lies_in(r, next)) || !self.memory.make_own() {
             return None;
         }
         self.memory.advance();
@@ -70,7 +75,7 @@ impl Cache {
     /// Kills everything and gives its memory back, which takes that no thread is inside of compiled code.
     pub(crate) fn reset(&mut self) {
         self.invalidate(0..u64::MAX);
-        if !self.limbo.is_empty() || !self.regions.is_empty() {
+        if !self.limbo.is_empty() || !self.regions.is_empty() || !self.memory.make_own() {
             return;
         }
         // What is left has no block and no code.

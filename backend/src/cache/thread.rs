@@ -8,6 +8,7 @@ use jib_ir::region::Key;
 
 use super::Unit;
 use crate::abi::{self, Tag};
+use crate::code_memory::Zeroed;
 
 /// The part of a running thread that others look at.
 pub(crate) struct Thread {
@@ -19,7 +20,7 @@ pub(crate) struct Thread {
 
 /// Pairs of tag and code address. The owning thread fills it; others only clear entries.
 pub(crate) struct Table {
-    pub(crate) words: Box<[AtomicU64]>,
+    pub(crate) words: Zeroed,
     /// Tags hold the mode: the table serves all modes.
     tagged: bool,
 }
@@ -42,7 +43,7 @@ impl Thread {
 impl Table {
     fn new(tagged: bool) -> Table {
         // Most of it is never touched.
-        let words = crate::code_memory::zeroed(2 * abi::table_entries(!tagged));
+        let words = Zeroed::new(2 * abi::table_entries(!tagged));
         words[0].store(Tag::empty(0), Ordering::Relaxed);
         Table { words, tagged }
     }

@@ -412,7 +412,9 @@ impl Lowerer<'_, '_> {
                         effect |= self.plan.slot(slot).is_none();
                     }
                 }
-                Effect::Pure | Effect::Read | Effect::Fp | Effect::End => {}
+                // Read again after a fault, it would tell of operations that come later.
+                Effect::Read => effect |= matches!(op, Op::Get { slot: slot::FPSR, .. }),
+                Effect::Pure | Effect::Fp | Effect::End => {}
             }
         }
         if effect || (fault && self.cur.stale) {

@@ -6,11 +6,12 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use jib_backend::sample;
+use jib_ir::runtime::{Access, Fault};
 use jib_ir::state::{State, slot};
 
 use super::action::{Action, Actions, DEFAULT, DefaultAction, IGNORE, default_action, leaves_core};
@@ -34,12 +35,17 @@ pub(crate) struct Context {
     info: UnsafeCell<SigInfo>,
     /// The guest's signal mask.
     mask: AtomicU64,
+    /// The host's, if it is known: what need not be set again.
+    host_mask: AtomicU64,
     /// Synchronous signals that were sent by someone and could not be noted yet.
     held: AtomicU64,
     /// The last system calls with their results, for a report of an internal error, and how many there were.
     calls: [(AtomicU32, AtomicU64); RECENT],
     made: AtomicU32,
 }
+
+/// No mask of ours: see [`SYNCHRONOUS`].
+const UNKNOWN_MASK: u64 = u64::MAX;
 
 /// How many system calls are remembered.
 const RECENT: usize = 16;
@@ -51,7 +57,11 @@ const NOTED: u32 = 1;
 /// There is no signal, but the host blocks all of them.
 const REMASK: u32 = 2;
 
+/// The bit of the processor's error code that tells a write.
+const PAGE_FAULT_WRITES: i64 = 2;
+
 thread_local! {
+    static LAST_FAULT: Cell<Option<Fault>> = const { Cell::new(None) };
     static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
 }
 
@@ -63,6 +73,11 @@ pub(crate) fn block_all() -> u64 {
 /// Sets the host mask of the calling thread; returns the previous one.
 pub(crate) fn set_host_mask(mask: u64) -> u64 {
     let mut old = 0u64;
+    // SAFETY: a thread leaves its context before it drops it.
+    if let Some(current) = unsafe { CURRENT.get().as_ref() } {
+        // First: a signal after the call says what it makes of it.
+        current.host_mask.store(mask, Ordering::Relaxed);
+    }
     let args = [libc::SIG_SETMASK as u64, &raw const mask as u64, &raw mut old as u64, 8];
     call(libc::SYS_rt_sigprocmask, &args);
     old
@@ -100,6 +115,7 @@ impl Context {
             exit_request: word.cast(),
             info: UnsafeCell::new(SigInfo([0; 128])),
             mask: AtomicU64::new(mask),
+            host_mask: AtomicU64::new(UNKNOWN_MASK),
             held: AtomicU64::new(0),
             calls: Default::default(),
             made: AtomicU32::new(0),
@@ -153,6 +169,7 @@ impl Context {
 
     /// Makes `self` the calling thread's context. Signals should be blocked.
     pub(crate) fn enter(&self) {
+        self.host_mask.store(UNKNOWN_MASK, Ordering::Relaxed);
         CURRENT.set(self);
     }
 
@@ -237,8 +254,9 @@ impl Context {
         // Fails if a signal came in just now: then the host's mask waits for its delivery.
         _ = self.pending.compare_exchange(REMASK, NOTHING, Ordering::AcqRel, Ordering::Acquire);
         self.acknowledge_exit();
-        if !self.is_pending() {
-            set_host_mask(self.mask() & !unblocked());
+        let wanted = self.mask() & !unblocked();
+        if !self.is_pending() && self.host_mask.load(Ordering::Relaxed) != wanted {
+            set_host_mask(wanted);
         }
     }
 
@@ -329,10 +347,14 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_
     if info.code() <= 0 {
         return on_signal_info(info, context);
     }
+    let mut at = Interrupted(context.cast());
+    let writes = *at.register(libc::REG_ERR) & PAGE_FAULT_WRITES != 0;
     if jib_backend::fault::recover(context) {
+        let access = if writes { Access::Write } else { Access::Read };
+        let addr = u64::from_le_bytes(std::array::from_fn(|i| info.0[16 + i]));
+        LAST_FAULT.set(Some(Fault { addr, access, cause: cause(signal, info.code()) }));
         return;
     }
-    let mut at = Interrupted(context.cast());
     let pc = *at.register(libc::REG_RIP) as u64;
     if let Some(resume) = host::not_traced(pc) {
         *at.register(libc::REG_RIP) = resume as i64;
@@ -343,10 +365,20 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_
     if let Some(resume) = mem::recover(pc) {
         *at.register(libc::REG_RIP) = resume as i64;
         *at.register(libc::REG_RAX) = addr as i64;
-        *at.register(libc::REG_RDX) = (signal as i64) << 16 | info.code() as i64 & 0xffff;
+        *at.register(libc::REG_RDX) = i64::from(cause(signal, info.code()));
         return;
     }
     internal_fault(signal, pc, addr);
+}
+
+/// As [`mem`] tells of it.
+fn cause(signal: i32, code: i32) -> u32 {
+    (signal as u32) << 16 | code as u32 & 0xffff
+}
+
+/// The last fault of compiled code on this thread.
+pub(crate) fn last_fault() -> Option<Fault> {
+    LAST_FAULT.take()
 }
 
 /// Seconds in which a report of a fault must be written: whatever it needs may be locked by the code that faulted.
@@ -384,6 +416,8 @@ fn on_signal_info(info: &SigInfo, context: *mut c_void) {
     let blocks = unsafe { (*current).on_sent(info) };
     if blocks {
         *at.mask() = !SYNCHRONOUS;
+        // SAFETY: as above.
+        unsafe { (*current).host_mask.store(!SYNCHRONOUS, Ordering::Relaxed) };
     }
     let (pc, rcx) = (*at.register(libc::REG_RIP) as u64, *at.register(libc::REG_RCX) as u64);
     if let Some(resume) = host::interrupted(pc, rcx) {
@@ -498,7 +532,7 @@ pub(crate) fn inherited_ignore(signal: i32) -> bool {
 
 /// A host stack for signal handlers; the calling thread uses it until the value is dropped.
 pub(crate) struct HandlerStack {
-    memory: Box<[u8]>,
+    memory: Box<[MaybeUninit<u8>]>,
     old: libc::stack_t,
 }
 
@@ -508,7 +542,7 @@ impl HandlerStack {
 
     /// Allocates a stack and makes it the calling thread's.
     pub(crate) fn install() -> HandlerStack {
-        let mut memory = vec![0; HandlerStack::SIZE].into_boxed_slice();
+        let mut memory = Box::new_uninit_slice(HandlerStack::SIZE);
         let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
         let mut old = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
         call(libc::SYS_sigaltstack, &[&raw const stack as u64, &raw mut old as u64]);

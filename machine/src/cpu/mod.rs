@@ -108,7 +108,10 @@ impl Vcpu {
             match self.handle(exit) {
                 After::Continue => {}
                 After::Off => return None,
-                After::Stop(stop) => return Some(stop),
+                After::Stop(stop) => {
+                    self.cpu.report();
+                    return Some(stop);
+                }
             }
         }
     }

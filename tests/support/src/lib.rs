@@ -3,7 +3,7 @@
 //! Instruction differential: [`case`] is one experiment, [`generate`] makes random ones for every row of the
 //! instruction table, [`sequence`] strings several together, [`oracle`] lets `qemu-aarch64` do them, [`interp`] lets our
 //! interpreter do them, and
-//! [`differential`] compares and reports. [`memory`] makes a runtime of bytes. [`tools`] finds or explains the missing programs.
+//! [`differential`] compares and reports. [`lockstep`] makes whole random programs. [`memory`] makes a runtime of bytes. [`tools`] finds or explains the missing programs.
 #![forbid(unsafe_code)]
 
 pub mod case;
@@ -15,6 +15,7 @@ pub mod guest;
 pub mod host;
 pub mod interp;
 pub mod known;
+pub mod lockstep;
 pub mod memory;
 pub mod oracle;
 pub mod program;

@@ -79,7 +79,7 @@ fn access(r: &mut Random, base: u32) -> u32 {
 }
 
 /// A defined word without a known difference, mostly on the first few registers.
-fn plain(r: &mut Random) -> u32 {
+pub(crate) fn plain(r: &mut Random) -> u32 {
     loop {
         let row = r.pick(&ROWS);
         let Some(word) = generate::word(r, row) else { continue };
