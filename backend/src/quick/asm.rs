@@ -242,6 +242,30 @@ impl Asm {
         self.raw(&[0x9f]);
     }
 
+    /// EAX = AH.
+    pub(super) fn movzx_ah(&mut self) {
+        self.raw(&[0x0f, 0xb6, 0xc4]);
+    }
+
+    /// Jumps to `label` if PF is set: the comparison before was of a NaN.
+    pub(super) fn jp(&mut self, label: Label) {
+        self.raw(&[0x0f, 0x8a]);
+        self.use_label(label);
+    }
+
+    /// `COMISD` or `COMISS`: sets ZF, PF and CF; any NaN is an invalid operation.
+    pub(super) fn comis(&mut self, double: bool, a: Reg, b: Reg) {
+        if double {
+            self.raw(&[0x66]);
+        }
+        self.raw(&[0x40 | a >> 3 << 2 | b >> 3, 0x0f, 0x2f, 0xc0 | (a & 7) << 3 | b & 7]);
+    }
+
+    /// `dst` = the low 64 bits of `src`, with zeroes above.
+    pub(super) fn movq_low(&mut self, dst: Reg, src: Reg) {
+        self.raw(&[0xf3, 0x40 | dst >> 3 << 2 | src >> 3, 0x0f, 0x7e, 0xc0 | (dst & 7) << 3 | src & 7]);
+    }
+
     /// `CMC`: CF inverted.
     pub(super) fn cmc(&mut self) {
         self.raw(&[0xf5]);

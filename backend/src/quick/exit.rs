@@ -178,6 +178,10 @@ impl Quick<'_> {
                     self.asm.bind(from);
                     self.leave(pc, code);
                 }
+                Cold::Exact { from, on, op, operands, d } => {
+                    self.asm.bind(from);
+                    self.exact_code(on, op, operands, d);
+                }
                 Cold::Miss { from, on, info, pc } => {
                     self.asm.bind(from);
                     self.miss(on, info, pc);

@@ -28,6 +28,9 @@ impl Quick<'_> {
         if matches!(cond, Cond::Al | Cond::Nv) {
             return Ok(Test::Known(true));
         }
+        if let Some(test) = self.float_condition(cond, f)? {
+            return Ok(test);
+        }
         if self.vals[f.index()].loc != Loc::Lazy {
             return self.packed_condition(cond, f);
         }

@@ -15,6 +15,8 @@ mod asm;
 mod call;
 mod exit;
 mod flags;
+mod float;
+mod float_convert;
 mod int;
 mod memory;
 mod regs;
@@ -36,7 +38,7 @@ use crate::code_memory::FaultTable;
 use crate::compile::Code;
 use crate::options::{Memory, Options};
 use crate::reloc::Target;
-use asm::{Asm, Label, Mem, RAX, RBP, RDI, RDX, RSI};
+use asm::{Asm, Label, Mem, RAX, RBP, RDI, RDX, Reg, RSI};
 use regs::{Loc, Registers, Value};
 use shape::Shape;
 
@@ -73,6 +75,8 @@ enum Cold {
     LeaveAt { from: Label, code: u64, cell: bool },
     /// Jumps back to a guest address.
     Back { from: Label, pc: u64 },
+    /// `d` by the evaluator, whose operands' numbers are those of their registers here.
+    Exact { from: Label, on: Label, op: Op, operands: [Option<Reg>; 3], d: Reg },
 }
 
 /// A region being translated.
@@ -89,6 +93,8 @@ struct Quick<'a> {
     /// Ops passed to the evaluator by address.
     #[expect(clippy::vec_box, reason = "the code holds their addresses")]
     ops: Vec<Box<Op>>,
+    /// How many of them only rare operands need.
+    rare: usize,
     faults: Vec<(u32, u64)>,
     /// Cells that lead to a fixed guest address, and that address.
     targets: Vec<(u32, u64)>,
@@ -169,6 +175,7 @@ impl QuickCompiler {
             regs: &mut self.regs,
             cold: &mut self.cold,
             ops: Vec::new(),
+            rare: 0,
             faults: Vec::new(),
             targets: Vec::new(),
             entries: Vec::new(),
@@ -182,7 +189,7 @@ impl QuickCompiler {
         };
         quick.emit().ok()?;
         // Calls of the evaluator take so much longer that what makes many is hot sooner.
-        let slowness = 1 + (EVALUATION * quick.ops.len()) as u32 / region.insns().max(1);
+        let slowness = 1 + (EVALUATION * (quick.ops.len() - quick.rare)) as u32 / region.insns().max(1);
         let cells = new_cells(quick.exits as usize, stub, slowness);
         let (ops, points, targets, entries) = (quick.ops, quick.faults, quick.targets, quick.entries);
         let bytes = self.asm.finish().to_vec();
@@ -308,6 +315,16 @@ impl Quick<'_> {
             | Op::FlagsUnpack { .. }
             | Op::Cond { .. } => self.flags_op(op),
             Op::Call { helper, a, b, c, d } => self.call_helper(helper, [a, b, c, d]),
+            Op::FBin { .. }
+            | Op::FUn { .. }
+            | Op::FSign { .. }
+            | Op::FMulAdd { .. }
+            | Op::FRound { .. }
+            | Op::FCmp { .. }
+            | Op::FMask { .. }
+            | Op::FCvt { .. }
+            | Op::FToInt { .. }
+            | Op::IntToF { .. } => self.float_op(op),
             _ => match op.effect() {
                 Effect::Load | Effect::Store => {
                     self.note_fault_point();

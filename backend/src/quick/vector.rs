@@ -14,6 +14,8 @@ impl Quick<'_> {
             Op::VGet { lane, idx, v } => self.get_lane(lane, idx, v),
             Op::VSet { lane, idx, v, x } => self.set_lane(lane, idx, v, x),
             Op::VDup { lane, x } => self.duplicate(lane, x),
+            Op::VDupLane { lane, idx, v } => self.duplicate_lane(lane, idx, v),
+            Op::VMovLane { lane, dst, v, src, from } => self.move_lane(lane, dst, v, src, from),
             Op::VPair { lo, hi } => {
                 let (l, h) = (self.gpr(lo)?, self.gpr(hi)?);
                 let d = self.new_xmm()?;
