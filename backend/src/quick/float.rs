@@ -12,7 +12,7 @@ use jib_ir::ty::{Cond, Shape};
 
 use super::asm::{Alu, Cc, Label, Mem, RAX, RCX, Reg, Shift, i};
 use super::int::Test;
-use super::regs::{XTMP, XTMP2, state};
+use super::regs::{Loc, XTMP, XTMP2, state};
 use super::{Cold, Quick, TooHard};
 use crate::reloc::Target;
 
@@ -138,7 +138,7 @@ impl Quick<'_> {
                 );
                 self.finish(Check::NanOrTiny, op, &[rc, ra, rb], fmt, shape, d)
             }
-            Op::FCmp { fmt: fmt @ (Fmt::S | Fmt::D), signal, a, b } => self.compare(fmt, signal, a, b),
+            Op::FCmp { fmt: fmt @ (Fmt::S | Fmt::D), signal, a, b } => self.compare_floats(fmt, signal, a, b),
             Op::FMask { op: mask, fmt: fmt @ (Fmt::S | Fmt::D), shape, a, b } => self.mask_op(mask, fmt, shape, a, b),
             Op::FRound { .. } | Op::FCvt { .. } | Op::FToInt { .. } | Op::IntToF { .. } => self.convert(op),
             _ => self.evaluate(op),
@@ -339,7 +339,7 @@ impl Quick<'_> {
     }
 
     /// The host reports NaNs as Arm does. NZCV goes to a register; [`Self::float_condition`] compares again.
-    fn compare(&mut self, fmt: Fmt, signal: bool, a: Val, b: Val) -> Result<(), TooHard> {
+    fn compare_floats(&mut self, fmt: Fmt, signal: bool, a: Val, b: Val) -> Result<(), TooHard> {
         let (ra, rb) = (self.xmm(a)?, self.xmm(b)?);
         let until = self.vals[self.at as usize].last_use;
         if until == 0 {
@@ -368,7 +368,9 @@ impl Quick<'_> {
         // A second comparison reports no more than the first, unless what that reported has been taken away.
         let since = &self.region.ops[f.index()..self.at as usize];
         let synced = |op: &Op| matches!(*op, Op::Set { slot: slot::FPSR, .. } | Op::Call { .. });
-        if !self.native_fp() || since.iter().any(synced) {
+        // Whoever is computed later than planned keeps the flags, not what they were made of.
+        let alive = |v: Val| self.vals[v.index()].loc == Loc::Lazy || self.vals[v.index()].last_use >= self.at;
+        if !self.native_fp() || since.iter().any(synced) || !alive(a) || !alive(b) {
             return Ok(None);
         }
         let (swapped, cc) = match cond {
