@@ -78,12 +78,13 @@ impl Lowerer<'_, '_> {
         let plan = &self.plan.blocks[block];
         if let Some(end) = plan.parent.and_then(|p| self.ends[p as usize].clone()) {
             self.cur = end;
-            if self.cur.dirty & !self.flags_bit() == 0
-                && let Some(recipe) = self.note_flags(self.region.blocks[block].ops.start)
-            {
-                self.cur.checkpoint = pc;
-                self.cur.recipe = recipe;
-                self.cur.stale = false;
+            if self.cur.dirty & !self.flags_bit() == 0 {
+                if let Some(recipe) = self.note_flags(self.region.blocks[block].ops.start) {
+                    self.cur.checkpoint = pc;
+                    self.cur.recipe = recipe;
+                }
+                // Without a recipe the checkpoint stays behind, though memory may be later already.
+                self.cur.stale = self.cur.checkpoint != pc;
             }
             self.set_checkpoint_loc();
             return;
