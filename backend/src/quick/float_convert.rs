@@ -34,16 +34,27 @@ impl Quick<'_> {
             Op::FCvt { from, to, lanes, rm: Rm::Fpcr | Rm::TieEven, a } if from != Fmt::H && to != Fmt::H => {
                 self.between_formats(row, to, lanes, a)
             }
-            Op::FToInt { fmt: fmt @ (Fmt::S | Fmt::D), to: to @ (Lane::S | Lane::D), signed, rm, fbits: 0, lanes: 1, a } => {
-                match rounding(rm) {
-                    Some(mode) if signed => self.int_of(row, fmt, to, mode, a),
-                    Some(3) => self.unsigned_of(row, fmt, to, a),
-                    _ => self.evaluate(row),
-                }
-            }
-            Op::IntToF { fmt: fmt @ (Fmt::S | Fmt::D), from: from @ (Lane::S | Lane::D), signed, fbits: 0, lanes, a } => {
-                self.float_of(row, fmt, from, signed, lanes, a)
-            }
+            Op::FToInt {
+                fmt: fmt @ (Fmt::S | Fmt::D),
+                to: to @ (Lane::S | Lane::D),
+                signed,
+                rm,
+                fbits: 0,
+                lanes: 1,
+                a,
+            } => match rounding(rm) {
+                Some(mode) if signed => self.int_of(row, fmt, to, mode, a),
+                Some(3) => self.unsigned_of(row, fmt, to, a),
+                _ => self.evaluate(row),
+            },
+            Op::IntToF {
+                fmt: fmt @ (Fmt::S | Fmt::D),
+                from: from @ (Lane::S | Lane::D),
+                signed,
+                fbits: 0,
+                lanes,
+                a,
+            } => self.float_of(row, fmt, from, signed, lanes, a),
             _ => self.evaluate(row),
         }
     }
@@ -149,7 +160,11 @@ impl Quick<'_> {
         }
         let ra = self.xmm(a)?;
         let d = self.new_xmm()?;
-        if wide { i!(self.asm, movq_b, RAX, ra) } else { i!(self.asm, movd_b, RAX, ra) }
+        if wide {
+            i!(self.asm, movq_b, RAX, ra)
+        } else {
+            i!(self.asm, movd_b, RAX, ra)
+        }
         i!(self.asm, pxor_a, d, d);
         let cold = self.asm.label();
         if wide && !signed {

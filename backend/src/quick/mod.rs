@@ -38,7 +38,7 @@ use crate::code_memory::FaultTable;
 use crate::compile::Code;
 use crate::options::{Memory, Options};
 use crate::reloc::Target;
-use asm::{Asm, Label, Mem, RAX, RBP, RDI, RDX, Reg, RSI};
+use asm::{Asm, Label, Mem, RAX, RBP, RDI, RDX, RSI, Reg};
 use regs::{Loc, Registers, Value};
 use shape::Shape;
 
