@@ -41,7 +41,6 @@ mod store;
 mod thunk;
 pub mod tlb;
 mod translator;
-pub mod unseen;
 mod vcpu;
 mod worker;
 

@@ -3,8 +3,6 @@
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use crate::unseen::make_unseen;
-
 /// A running worker; dropping it ends its thread after the work in hand.
 pub(crate) struct Worker {
     calls: Sender<()>,
@@ -27,8 +25,8 @@ impl Worker {
             }
         };
         // The thread inherits the mask: guest signals are not for it.
-        let spawn = || make_unseen(|| std::thread::Builder::new().name("jib-compile".into()).spawn(run));
-        let spawned = crate::fault::with_signals_blocked(spawn);
+        let spawned =
+            crate::fault::with_signals_blocked(|| std::thread::Builder::new().name("jib-compile".into()).spawn(run));
         spawned.ok().map(|thread| Worker { calls, thread })
     }
 

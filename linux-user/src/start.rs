@@ -50,7 +50,6 @@ pub(crate) fn run(config: Config) -> Result<ExitStatus, Error> {
     let target = find_target(&config)?;
     install_fault_handlers();
     share_samplers();
-    jib_backend::unseen::when(Context::is_current_traced);
     let handler_stack = HandlerStack::install();
     // Threads that the translator makes for itself inherit this: guest signals are not theirs.
     let mask = block_all();

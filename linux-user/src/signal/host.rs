@@ -161,12 +161,6 @@ impl Context {
         Some((context.exit_request as u64 - 8 * u64::from(slot::EXIT_REQUEST.0), context.recent()))
     }
 
-    /// Has the calling thread, if it runs guest code, a tracer, as far as is known?
-    pub(crate) fn is_current_traced() -> bool {
-        // SAFETY: as above.
-        unsafe { CURRENT.get().as_ref() }.is_some_and(|context| context.door.is_traced())
-    }
-
     /// Makes `self` the calling thread's context. Signals should be blocked.
     pub(crate) fn enter(&self) {
         self.host_mask.store(UNKNOWN_MASK, Ordering::Relaxed);
