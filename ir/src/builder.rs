@@ -36,6 +36,7 @@ impl Builder {
     }
 
     /// Opens the next block, for guest address `pc`. Blocks get ids in order.
+    #[inline]
     pub fn begin_block(&mut self, pc: u64) {
         debug_assert_eq!(self.start as usize, self.region.ops.len(), "the block before must be ended");
         self.block_pc = pc;
@@ -43,6 +44,7 @@ impl Builder {
     }
 
     /// Marks the start of the guest instruction at `pc`.
+    #[inline]
     pub fn begin_insn(&mut self, pc: u64) {
         self.insns += 1;
         let op = self.region.ops.len() as u32;
@@ -50,6 +52,7 @@ impl Builder {
     }
 
     /// Closes the block with its terminator.
+    #[inline]
     pub fn end_block(&mut self, end: Op) {
         debug_assert_eq!(end.effect(), Effect::End);
         self.region.ops.push(end);
@@ -59,6 +62,7 @@ impl Builder {
     }
 
     /// Has the block being built been closed already?
+    #[inline]
     pub fn ended(&self) -> bool {
         self.start as usize == self.region.ops.len()
     }
@@ -94,11 +98,13 @@ impl Builder {
     }
 
     /// The op that defines `v`.
+    #[inline]
     pub fn op(&self, v: Val) -> &Op {
         &self.region.ops[v.index()]
     }
 
     /// The constant behind `v`, if it is an integer constant.
+    #[inline]
     pub fn const_of(&self, v: Val) -> Option<u64> {
         match *self.op(v) {
             Op::Imm { v, .. } => Some(v),
@@ -107,6 +113,7 @@ impl Builder {
     }
 
     /// The type of `v`.
+    #[inline]
     pub fn ty(&self, v: Val) -> Ty {
         self.op(v).ty().unwrap_or(Ty::I64)
     }
@@ -115,10 +122,12 @@ impl Builder {
 /// Constants and state.
 impl Builder {
     /// An integer constant.
+    #[inline]
     pub fn imm(&mut self, ty: Ty, v: u64) -> Val {
         self.push(Op::Imm { ty, v: if ty == Ty::I32 { v & 0xffff_ffff } else { v } })
     }
     /// A 64-bit constant.
+    #[inline]
     pub fn imm64(&mut self, v: u64) -> Val {
         self.imm(Ty::I64, v)
     }
@@ -127,19 +136,23 @@ impl Builder {
         self.push(Op::VImm { lo: v as u64, hi: (v >> 64) as u64 })
     }
     /// Reads state.
+    #[inline]
     pub fn get(&mut self, ty: Ty, slot: Slot) -> Val {
         self.push(Op::Get { ty, slot })
     }
     /// Writes state with the value's own type.
+    #[inline]
     pub fn set(&mut self, slot: Slot, v: Val) {
         let ty = self.ty(v);
         self.push(Op::Set { ty, slot, v });
     }
     /// The current flags.
+    #[inline]
     pub fn get_flags(&mut self) -> Val {
         self.get(Ty::Flags, slot::FLAGS)
     }
     /// Replaces the flags.
+    #[inline]
     pub fn set_flags(&mut self, f: Val) {
         self.set(slot::FLAGS, f);
     }
@@ -148,6 +161,7 @@ impl Builder {
 /// Integers.
 impl Builder {
     /// Any two-operand integer op, typed by its first operand.
+    #[inline]
     pub fn bin(&mut self, op: BinOp, a: Val, b: Val) -> Val {
         let ty = self.ty(a);
         self.push(Op::Bin { op, ty, a, b })
@@ -158,10 +172,12 @@ impl Builder {
         self.push(Op::Un { op, ty, a })
     }
     /// `a + b`.
+    #[inline]
     pub fn add(&mut self, a: Val, b: Val) -> Val {
         self.bin(BinOp::Add, a, b)
     }
     /// `a + imm`; `a` itself when `imm` is 0.
+    #[inline]
     pub fn add_imm(&mut self, a: Val, imm: i64) -> Val {
         if imm == 0 {
             return a;
@@ -201,6 +217,7 @@ impl Builder {
         self.un(UnOp::Not, a)
     }
     /// Shift or rotate by a constant; `a` itself for 0.
+    #[inline]
     pub fn shift_imm(&mut self, op: BinOp, a: Val, count: u32) -> Val {
         if count == 0 {
             return a;
@@ -210,6 +227,7 @@ impl Builder {
         self.bin(op, a, b)
     }
     /// Zero-extends (or truncates) the low `bits` of `a` to `ty`.
+    #[inline]
     pub fn zext(&mut self, ty: Ty, bits: u32, a: Val) -> Val {
         self.push(Op::Ext { ty, signed: false, bits: bits as u8, a })
     }
@@ -218,6 +236,7 @@ impl Builder {
         self.push(Op::Ext { ty, signed: true, bits: bits as u8, a })
     }
     /// `a` as `ty`: zero-extended or truncated; unchanged if it has that type.
+    #[inline]
     pub fn to_ty(&mut self, ty: Ty, a: Val) -> Val {
         match (self.ty(a), ty) {
             (x, y) if x == y => a,
@@ -264,6 +283,7 @@ impl Builder {
         self.push(Op::FlagsLogic { ty, a })
     }
     /// A condition on the current flags.
+    #[inline]
     pub fn cond(&mut self, cond: Cond) -> Val {
         if matches!(cond, Cond::Al | Cond::Nv) {
             return self.push(Op::Imm { ty: Ty::Bool, v: 1 });
@@ -276,10 +296,12 @@ impl Builder {
 /// Memory and helpers.
 impl Builder {
     /// Plain load.
+    #[inline]
     pub fn load(&mut self, ty: Ty, size: Size, addr: Val) -> Val {
         self.push(Op::Load { ty, size, order: Order::Plain, addr })
     }
     /// Plain store.
+    #[inline]
     pub fn store(&mut self, size: Size, addr: Val, v: Val) {
         let ty = self.ty(v);
         self.push(Op::Store { ty, size, order: Order::Plain, addr, v });

@@ -155,9 +155,9 @@ impl QuickCompiler {
         self.region = region;
     }
 
-    /// Runs the passes on `region`.
+    /// Runs the passes on `region`, but for what [`Quick::find_uses`] does.
     pub(crate) fn optimize(&mut self, region: &mut Region) {
-        passes::run_in(region, &mut self.room);
+        passes::run_but_dce(region, &mut self.room);
     }
 
     /// Translates `region`; its cells first hold `stub`. `None` if it is too hard.
@@ -228,6 +228,11 @@ pub(crate) const FIRST_COUNT: u64 = 1024;
 /// The same where the last target seen is optimised already, or about to be.
 pub(crate) const LATER_COUNT: u64 = 16384;
 
+/// Does `op` do nothing but give a value?
+fn droppable(op: &Op) -> bool {
+    matches!(op.effect(), Effect::Pure | Effect::Read)
+}
+
 impl Quick<'_> {
     fn emit(&mut self) -> Result<(), TooHard> {
         self.find_uses();
@@ -263,12 +268,18 @@ impl Quick<'_> {
         self.cold_code()
     }
 
-    /// Finds the last use of each value.
+    /// Finds the last use of each value by what has an effect or is used itself.
     fn find_uses(&mut self) {
         self.vals.clear();
         self.vals.resize(self.region.ops.len(), Value { loc: Loc::Lazy, last_use: 0, clean: false });
-        for (i, op) in self.region.ops.iter().enumerate() {
-            op.for_each_arg(&mut |v| self.vals[v.index()].last_use = i as u32);
+        for (i, op) in self.region.ops.iter().enumerate().rev() {
+            if self.vals[i].last_use == 0 && droppable(op) {
+                continue;
+            }
+            op.for_each_arg(&mut |v| {
+                let value = &mut self.vals[v.index()];
+                value.last_use = value.last_use.max(i as u32);
+            });
         }
     }
 
@@ -292,7 +303,7 @@ impl Quick<'_> {
     }
 
     fn op(&mut self, op: Op, labels: &[Label]) -> Result<(), TooHard> {
-        if op.effect() == Effect::Pure && self.vals[self.at as usize].last_use == 0 {
+        if self.vals[self.at as usize].last_use == 0 && droppable(&op) {
             return Ok(());
         }
         match op {

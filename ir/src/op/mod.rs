@@ -44,16 +44,20 @@ pub enum Effect {
 
 /// Lets the op table reach the values among an op's fields.
 trait Arg: Copy {
-    fn visit(self, _f: &mut dyn FnMut(Val)) {}
-    fn map(&mut self, _f: &mut dyn FnMut(Val) -> Val) {}
+    #[inline(always)]
+    fn visit(self, _f: &mut impl FnMut(Val)) {}
+    #[inline(always)]
+    fn map(&mut self, _f: &mut impl FnMut(Val) -> Val) {}
 }
 impl Arg for Val {
-    fn visit(self, f: &mut dyn FnMut(Val)) {
+    #[inline(always)]
+    fn visit(self, f: &mut impl FnMut(Val)) {
         if self != Val::NONE {
             f(self);
         }
     }
-    fn map(&mut self, f: &mut dyn FnMut(Val) -> Val) {
+    #[inline(always)]
+    fn map(&mut self, f: &mut impl FnMut(Val) -> Val) {
         if *self != Val::NONE {
             *self = f(*self);
         }
@@ -109,10 +113,12 @@ macro_rules! ops {
 
         impl Op {
             /// What the op does beyond its result.
+            #[inline]
             pub const fn effect(&self) -> Effect {
                 match self { $( Op::$name { .. } => Effect::$eff ),* }
             }
             /// Type of the result, if there is one.
+            #[inline]
             #[allow(unused_variables, reason = "most rows do not look at their fields")]
             pub const fn ty(&self) -> Option<Ty> {
                 match *self { $( Op::$name { $($f),* } => $ty ),* }
@@ -123,12 +129,12 @@ macro_rules! ops {
             }
             /// Calls `f` on each operand in order.
             #[inline]
-            pub fn for_each_arg(&self, f: &mut dyn FnMut(Val)) {
+            pub fn for_each_arg(&self, f: &mut impl FnMut(Val)) {
                 match *self { $( Op::$name { $($f),* } => { $( Arg::visit($f, f); )* } ),* }
             }
             /// Replaces each operand by `f` of it.
             #[inline]
-            pub fn map_args(&mut self, f: &mut dyn FnMut(Val) -> Val) {
+            pub fn map_args(&mut self, f: &mut impl FnMut(Val) -> Val) {
                 match self { $( Op::$name { $($f),* } => { $( Arg::map($f, f); )* } ),* }
             }
             /// Calls `f` on each field's name and value in order.

@@ -2,7 +2,7 @@
 //!
 //! The promise: what is left alone are overflow, the carry and order of additions, and flags read from state.
 
-use super::{Room, renumber};
+use super::{Room, fold, renumber};
 use crate::op::{BinOp, FlagOp, Op};
 use crate::region::{Region, Val};
 use crate::ty::{Cc, Cond, Ty};
@@ -19,8 +19,8 @@ struct Insertions<'a> {
 
 /// Runs the pass.
 pub(super) fn run(region: &mut Region, room: &mut Room) {
-    let mut replaced = Vec::new();
-    let mut insertions = Insertions { ops: &region.ops, new: Vec::new(), at: 0, start: 0 };
+    let mut replaced = std::mem::take(&mut room.replaced);
+    let mut insertions = Insertions { ops: &region.ops, new: std::mem::take(&mut room.inserted), at: 0, start: 0 };
     for block in &region.blocks {
         insertions.start = block.ops.start;
         for at in block.ops.clone() {
@@ -30,11 +30,22 @@ pub(super) fn run(region: &mut Region, room: &mut Room) {
             }
         }
     }
-    let new = insertions.new;
-    for (at, op) in replaced {
+    let mut new = insertions.new;
+    for &(at, op) in &replaced {
         region.ops[at as usize] = op;
     }
     insert(region, &new, room);
+    // What has come may be simpler still, and so may what follows, which is mostly what uses it.
+    for &(at, _) in &replaced {
+        let at = if new.is_empty() { at } else { room.index[at as usize] } as usize;
+        for i in at..region.ops.len().min(at + 2) {
+            let (before, rest) = region.ops.split_at_mut(i);
+            fold::step(before, &mut rest[0]);
+        }
+    }
+    new.clear();
+    replaced.clear();
+    (room.inserted, room.replaced) = (new, replaced);
 }
 
 /// The width's sign bit.
@@ -151,20 +162,21 @@ const fn constant(c: bool) -> Op {
 
 /// Puts `new` ops in their places.
 fn insert(region: &mut Region, new: &[(u32, Op)], room: &mut Room) {
-    if new.is_empty() {
-        return;
-    }
+    let Some(&(first, _)) = new.first() else { return };
     let Room { ops: old, index, place, .. } = room;
     old.clear();
     std::mem::swap(old, &mut region.ops);
     region.ops.reserve(old.len() + new.len());
+    region.ops.extend_from_slice(&old[..first as usize]);
     // Where each old op, then each new one, went.
     index.clear();
+    index.extend(0..first);
     index.resize(old.len() + new.len(), 0);
     // Where what was before each old op went.
     place.clear();
+    place.extend(0..first);
     let mut pending = new.iter().enumerate().peekable();
-    for (at, op) in old.iter().enumerate() {
+    for (at, op) in old.iter().enumerate().skip(first as usize) {
         place.push(region.ops.len() as u32);
         let mut append = |mut op: Op, number: usize| {
             op.map_args(&mut |v| Val(index[v.index()]));

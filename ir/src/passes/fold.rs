@@ -1,16 +1,14 @@
 //! Ops on constants become constants; ops that change nothing, their operand; others, cheaper ones.
 //!
-//! The promise: one walk, each op looked at with its operands already simplified. What a constant op gives is what
-//! [`eval`] says.
+//! The other half of [`super::simplify`]. The promise: what a constant op gives is what [`eval`] says.
 
 mod bits;
 mod bools;
 mod vectors;
 
-use super::Room;
 use crate::eval::{self, FpEnv};
 use crate::op::{Effect, Op};
-use crate::region::{Region, Val};
+use crate::region::Val;
 use crate::ty::Ty;
 
 /// What an op is found to be.
@@ -27,26 +25,19 @@ enum Found {
 /// Most times that an op is replaced by another; each makes it simpler, so this is never the end.
 const ROUNDS: usize = 8;
 
-/// Runs the pass.
-pub(super) fn run(region: &mut Region, room: &mut Room) {
-    let renames = &mut room.renames;
-    renames.begin(region);
-    for i in 0..region.ops.len() {
-        let (before, rest) = region.ops.split_at_mut(i);
-        let op = &mut rest[0];
-        renames.apply(op);
-        let ops = Ops(before);
-        for _ in 0..ROUNDS {
-            match ops.simplify(op) {
-                Found::Nothing => break,
-                Found::Value(v) => {
-                    renames.set(i, v);
-                    break;
-                }
-                Found::Op(better) => *op = better,
-            }
+/// Makes `op` simpler, with the ops `before` it simplified already; the value that it is found to be, if that is there
+/// already.
+#[inline]
+pub(super) fn step(before: &[Op], op: &mut Op) -> Option<Val> {
+    let ops = Ops(before);
+    for _ in 0..ROUNDS {
+        match ops.simplify(op) {
+            Found::Nothing => return None,
+            Found::Value(v) => return Some(v),
+            Found::Op(better) => *op = better,
         }
     }
+    None
 }
 
 /// The ops before the one that is being simplified.

@@ -1,11 +1,11 @@
 //! Reads of state that the block has read or written before become that value.
 //!
-//! The promise: only within a block, and not across a call; FPSR not across an FP operation; `EXIT_REQUEST`, which
+//! One half of [`super::simplify`]. The promise: only within a block, and not across a call; FPSR not across an FP operation; `EXIT_REQUEST`, which
 //! other threads write, not at all. Writes of what is there already go.
 
-use super::{NOTHING, Room, words};
+use super::{NOTHING, words};
 use crate::op::{Effect, Op};
-use crate::region::{Region, Val};
+use crate::region::Val;
 use crate::state::{STATE_WORDS, Slot, slot};
 use crate::ty::{Lane, Ty};
 
@@ -34,7 +34,7 @@ impl Default for Tracker {
 }
 
 impl Tracker {
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         // No region has so many ops that the epochs of one would not fit.
         if self.epoch > u32::MAX / 2 {
             *self = Tracker::default();
@@ -93,32 +93,29 @@ fn read(ty: Ty, known: Option<Known>) -> Read {
     }
 }
 
-/// Runs the pass.
-pub(super) fn run(region: &mut Region, room: &mut Room) {
-    let Room { known: tracker, renames, .. } = room;
-    tracker.begin();
-    renames.begin(region);
-    for (i, op) in region.ops.iter_mut().enumerate() {
-        renames.apply(op);
-        let this = Val(i as u32);
+impl Tracker {
+    /// Looks at op `this`, `op`; the value that it is found to be, if that is there already.
+    #[inline]
+    pub(super) fn step(&mut self, this: Val, op: &mut Op) -> Option<Val> {
         match *op {
-            Op::Get { ty, slot } => match read(ty, tracker.find(slot)) {
+            Op::Get { ty, slot } => match read(ty, self.find(slot)) {
                 Read::Same(v) => {
-                    renames.set(i, v);
                     *op = NOTHING;
+                    return Some(v);
                 }
                 Read::Through(conversion) => *op = conversion,
-                Read::Unknown => tracker.learn(slot, ty, this, matches!(ty, Ty::I64 | Ty::V128 | Ty::Flags)),
+                Read::Unknown => self.learn(slot, ty, this, matches!(ty, Ty::I64 | Ty::V128 | Ty::Flags)),
             },
-            Op::Set { ty, slot, v } => match tracker.find(slot) {
+            Op::Set { ty, slot, v } => match self.find(slot) {
                 Some(k) if k.v == v && k.ty == ty && k.whole => *op = NOTHING,
-                _ => tracker.learn(slot, ty, v, true),
+                _ => self.learn(slot, ty, v, true),
             },
             _ => match op.effect() {
-                Effect::Fp => tracker.forget(Ty::I64, slot::FPSR),
-                Effect::Call | Effect::End => tracker.forget_all(),
+                Effect::Fp => self.forget(Ty::I64, slot::FPSR),
+                Effect::Call | Effect::End => self.forget_all(),
                 _ => {}
             },
         }
+        None
     }
 }

@@ -9,6 +9,7 @@ mod dead_set;
 mod flags;
 mod fold;
 mod forward;
+mod simplify;
 #[cfg(test)]
 mod tests;
 
@@ -29,13 +30,14 @@ pub struct Room {
     index: Vec<u32>,
     place: Vec<u32>,
     ops: Vec<Op>,
+    inserted: Vec<(u32, Op)>,
+    replaced: Vec<(u32, Op)>,
 }
 
 /// All passes, by name, in the order that [`run`] takes them.
 pub const PASSES: &[(&str, Pass)] = &[
-    ("forward", forward::run),
+    ("simplify", simplify::run),
     ("flags", flags::run),
-    ("fold", fold::run),
     ("dead-set", dead_set::run),
     ("dce", dce::run),
 ];
@@ -47,9 +49,15 @@ pub fn run(region: &mut Region) {
 
 /// The same, in `room` that was used before or is new.
 pub fn run_in(region: &mut Region, room: &mut Room) {
-    for (_, pass) in PASSES {
-        pass(region, room);
-    }
+    run_but_dce(region, room);
+    dce::run(region, room);
+}
+
+/// The same for whoever finds out what is used anyway: values without uses are still there.
+pub fn run_but_dce(region: &mut Region, room: &mut Room) {
+    simplify::run(region, room);
+    flags::run(region, room);
+    dead_set::run(region, room);
 }
 
 /// What stands in the place of an op that is to go: pure and without uses, so [`dce`] removes it.
