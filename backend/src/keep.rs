@@ -51,12 +51,14 @@ impl<G: Guest> Translator<G> {
         else {
             return;
         };
-        let (lift, mut made) = self.with_cache(|c| (c.begin_lift(), c.take_unkept()));
+        let (begun, mut made) = self.with_cache(|c| (c.begin_lift(), c.take_unkept()));
         let run = self.with_cache(Cache::take_run).into_iter().filter(|at| store.image(at.key.pc).is_some());
-        self.translate_interpreted(
-            run.filter_map(|at| Some((at, self.lift_once(Region::default(), at).ok()?, Vec::new()))),
-            &mut made,
-        );
+        let lift = |at| -> Option<(At, Region, Vec<u32>)> {
+            let mut region = Region::default();
+            self.lift_once(&mut region, at).ok()?;
+            Some((at, region, Vec::new()))
+        };
+        self.translate_interpreted(run.filter_map(lift), &mut made);
         let mut files: HashMap<Image, Vec<Record>> = HashMap::new();
         for made in made {
             let Some(image) = store.image(made.subject.at.key.pc) else { continue };
@@ -65,9 +67,9 @@ impl<G: Guest> Translator<G> {
         // What changed meanwhile may not be what it was made from.
         self.with_cache(|c| {
             for records in files.values_mut() {
-                records.retain(|r| !c.changed_since(lift, r.ranges()));
+                records.retain(|r| !c.changed_since(begun, r.ranges()));
             }
-            c.end_lift(lift, &[]);
+            c.end_lift(begun, &[]);
         });
         let _pass = self.gate.pass();
         for (image, records) in files {

@@ -239,7 +239,7 @@ impl<G: Guest> Translator<G> {
         }
         if once && !seen {
             let _sampled = sample::translating();
-            *room = self.lift_once(std::mem::take(room), at)?;
+            self.lift_once(room, at)?;
             self.with_cache(|c| c.note_run(at));
             return Ok(Found::New);
         }
@@ -251,15 +251,15 @@ impl<G: Guest> Translator<G> {
         Ok(Found::Unit(unit))
     }
 
-    /// The block at `at`, in the memory of `room`, to be run once or translated: no more is known of it than before.
-    pub(crate) fn lift_once(&self, room: Region, at: At) -> Result<Region, Fault> {
+    /// The block at `at`, in the place of `region`, to be run once or translated: no more is known of it than before.
+    pub(crate) fn lift_once(&self, region: &mut Region, at: At) -> Result<(), Fault> {
         let start = self.options.measure.then(std::time::Instant::now);
-        let mut region = self.lift(room, at, Limit::BLOCK, &ALL_WORDS, &|_| true, None)?;
-        cut_loops(&mut region);
+        self.lift(region, at, Limit::BLOCK, &ALL_WORDS, &|_| true, None)?;
+        cut_loops(region);
         self.counters.blocks_lifted.fetch_add(1, Ordering::Relaxed);
         let spent = start.map_or(0, |start| start.elapsed().as_nanos() as u64);
         self.counters.lift_ns.fetch_add(spent, Ordering::Relaxed);
-        Ok(region)
+        Ok(())
     }
 
     /// The block of `unit`, if it is there.
@@ -273,8 +273,9 @@ impl<G: Guest> Translator<G> {
         let (_sampled, start) = (sample::translating(), self.options.measure.then(std::time::Instant::now));
         let lift = self.with_cache(Cache::begin_lift);
         let read = self.words_read(unit.at);
-        match self.lift(Region::default(), unit.at, Limit::BLOCK, &ALL_WORDS, &|_| true, read.as_ref()) {
-            Ok(mut region) => {
+        let mut region = Region::default();
+        match self.lift(&mut region, unit.at, Limit::BLOCK, &ALL_WORDS, &|_| true, read.as_ref()) {
+            Ok(()) => {
                 if let Some(words) = read.and_then(|read| read.of(&region))
                     && !unit.note_words(words)
                 {
@@ -320,16 +321,16 @@ impl<G: Guest> Translator<G> {
         let (_sampled, start) = (sample::translating(), self.options.measure.then(std::time::Instant::now));
         let lift = self.with_cache(Cache::begin_lift);
         // As much as has been interpreted; less, where that is too much at once.
+        let mut region = compiler.room();
         let made = [QUICK, Limit::BLOCK].into_iter().find_map(|limit| {
             let follows = |pc| self.with_cache(|c| c.is_interpreted(unit.at.to(pc)));
             let read = self.words_read(unit.at);
-            let room = compiler.room();
-            let mut region = self.lift(room, unit.at, limit, &ALL_WORDS, &follows, read.as_ref()).ok()?;
+            self.lift(&mut region, unit.at, limit, &ALL_WORDS, &follows, read.as_ref()).ok()?;
             compiler.optimize(&mut region);
             let words = read.and_then(|read| read.of(&region)).unwrap_or_default();
-            Some((compiler.compile(&region, self.stub)?, region, words))
+            Some((compiler.compile(&region, self.stub)?, words))
         });
-        let Some((code, region, words)) = made else {
+        let Some((code, words)) = made else {
             self.with_cache(|c| c.end_lift(lift, &[]));
             unit.too_hard.store(true, Ordering::Relaxed);
             return;
@@ -488,7 +489,8 @@ impl<G: Guest> Translator<G> {
     /// The region at `at`, when of its page the words `run` have run: most code of a system runs a few times or never.
     fn lift_region(&self, at: At, run: &PageWords, read: Option<&WordsRead>) -> Result<Region, Fault> {
         let limit = Limit { insns: self.options.region_insns, blocks: self.options.region_blocks };
-        let mut region = self.lift(Region::default(), at, limit, run, &|_| true, read)?;
+        let mut region = Region::default();
+        self.lift(&mut region, at, limit, run, &|_| true, read)?;
         region.note_flag_reads();
         Ok(region)
     }
@@ -499,28 +501,28 @@ impl<G: Guest> Translator<G> {
     }
 
     /// Lifts what `follows`, and of a page no other words than `words`; the region's code ranges are such as
-    /// [`Translator::invalidate`] takes. The memory of `room` is used for it. What is read of the page is noted in `read`.
+    /// [`Translator::invalidate`] takes. It takes the place of `region`. What is read of the page is noted in `read`.
     fn lift(
         &self,
-        room: Region,
+        region: &mut Region,
         at: At,
         limit: Limit,
         words: &PageWords,
         follows: &dyn Fn(u64) -> bool,
         read: Option<&WordsRead>,
-    ) -> Result<Region, Fault> {
+    ) -> Result<(), Fault> {
         if self.options.memory == Memory::Host {
-            return self.guest.lift_in(room, at.key, &Following { fetch: &*self.fetch, follows }, limit);
+            return self.guest.lift_into(region, at.key, &Following { fetch: &*self.fetch, follows }, limit);
         }
         let base = at.key.pc & !(PAGE - 1);
         let page = OnePage { fetch: &*self.fetch, base, page: at.page, words };
         let noting = read.map(|read| Noting { fetch: &page, read });
         let fetch = noting.as_ref().map_or(&page as &dyn Fetch, |noting| noting);
-        let mut region = self.guest.lift_in(room, at.key, &Following { fetch, follows }, limit)?;
+        self.guest.lift_into(region, at.key, &Following { fetch, follows }, limit)?;
         for range in &mut region.code {
             *range = range.start - base + at.page..range.end - base + at.page;
         }
-        Ok(region)
+        Ok(())
     }
 
     /// Calls `f` while the translator has no thread of its own, for what the host allows to processes of one
@@ -601,7 +603,8 @@ impl<G: Guest> Translator<G> {
             Emit::Ir => Ok(region_text(&self.lift_region(at, &run, None).map_err(Error::Fetch)?)),
             Emit::Opt => Ok(region_text(&optimized()?)),
             Emit::Quick => {
-                let mut region = self.lift_once(Region::default(), at).map_err(Error::Fetch)?;
+                let mut region = Region::default();
+                self.lift_once(&mut region, at).map_err(Error::Fetch)?;
                 jib_ir::passes::run(&mut region);
                 let options = Options { count: false, ..self.options.clone() };
                 let compiler = QuickCompiler::new(self.guest.helpers(), &options);

@@ -28,8 +28,8 @@ use cpu::Profile;
 pub struct A64;
 
 impl Guest for A64 {
-    fn lift_in(&self, room: Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
-        lift::lift(room, key, code, limit)
+    fn lift_into(&self, region: &mut Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<(), Fault> {
+        lift::lift(region, key, code, limit)
     }
 
     fn key(&self, state: &State) -> Key {
@@ -48,8 +48,8 @@ impl Guest for A64 {
 pub struct A64System;
 
 impl Guest for A64System {
-    fn lift_in(&self, room: Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
-        lift::lift(room, key, code, limit)
+    fn lift_into(&self, region: &mut Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<(), Fault> {
+        lift::lift(region, key, code, limit)
     }
 
     fn key(&self, state: &State) -> Key {

@@ -47,10 +47,12 @@ pub trait Guest: Send + Sync + 'static {
     /// Translates the code at `key.pc`. The first instruction's fetch may fail; a later one that
     /// fails ends the region before it.
     fn lift(&self, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
-        self.lift_in(Region::default(), key, code, limit)
+        let mut region = Region::default();
+        self.lift_into(&mut region, key, code, limit)?;
+        Ok(region)
     }
-    /// The same in the memory of `room`, a region that is not wanted any more.
-    fn lift_in(&self, room: Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault>;
+    /// The same in the place of `region`, which is not wanted any more.
+    fn lift_into(&self, region: &mut Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<(), Fault>;
     /// The key under which `state` continues.
     fn key(&self, state: &State) -> Key;
     /// Out-of-line semantics, by number.

@@ -379,10 +379,15 @@ impl Fetch for AddressSpace {
                 // In one page, all can be read or none.
                 let end = vma.end.min((pc | (PAGE - 1)).saturating_add(1));
                 let words = room.len().min(((end - pc) / 4) as usize);
-                for (words, at) in room[..words].chunks_mut(2).zip((pc..end).step_by(8)) {
-                    let size = if words.len() == 2 { Size::B8 } else { Size::B4 };
-                    let found = mem::load(size, at).map_err(|f| Fault { access: Access::Fetch, ..f })?;
-                    words.iter_mut().zip([found as u32, (found >> 32) as u32]).for_each(|(word, found)| *word = found);
+                let load = |size, at| mem::load(size, at).map_err(|f| Fault { access: Access::Fetch, ..f });
+                let (fours, rest) = room[..words].as_chunks_mut::<4>();
+                let after = pc + 16 * fours.len() as u64;
+                for (four, at) in fours.iter_mut().zip((pc..end).step_by(16)) {
+                    let found = load(Size::B16, at)?;
+                    *four = std::array::from_fn(|n| (found >> (32 * n)) as u32);
+                }
+                for (word, at) in rest.iter_mut().zip((after..end).step_by(4)) {
+                    *word = load(Size::B4, at)? as u32;
                 }
                 Ok(words)
             }

@@ -39,13 +39,13 @@ fn sum(state: &mut State, _: &mut dyn Runtime, args: [u64; 4]) -> Result<u64, Ex
 pub static HELPERS: [Helper; 2] = [Helper { name: "fail", run: fail }, Helper { name: "sum", run: sum }];
 
 impl Guest for Program {
-    fn lift_in(&self, _: Region, key: Key, _: &dyn Fetch, _: Limit) -> Result<Region, Fault> {
+    fn lift_into(&self, region: &mut Region, key: Key, _: &dyn Fetch, _: Limit) -> Result<(), Fault> {
         let regions = self.0.lock().unwrap();
         let inside = || regions.values().find_map(|r| starting_at(r, key.pc));
         let none = Fault { addr: key.pc, access: Access::Fetch, cause: 1 };
-        let mut region = regions.get(&key.pc).cloned().or_else(inside).ok_or(none)?;
+        *region = regions.get(&key.pc).cloned().or_else(inside).ok_or(none)?;
         region.key.mode = key.mode;
-        Ok(region)
+        Ok(())
     }
     fn key(&self, state: &State) -> Key {
         Key { pc: state.pc(), mode: (state.fpcr() != 0) as u32 }

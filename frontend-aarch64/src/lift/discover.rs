@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use jib_ir::guest::{Fetch, Limit};
 use jib_ir::runtime::Fault;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::privileged;
 
 /// The blocks of a region.
+#[derive(Default)]
 pub(super) struct Blocks {
     /// The entry first, the rest by address.
     pub(super) spans: SmallVec<[BlockSpan; 4]>,
@@ -105,13 +106,13 @@ fn system_flow(word: u32) -> Flow {
     }
 }
 
-/// Finds the blocks of the region that starts at `pc`; the first one is its entry.
-pub(super) fn discover(pc: u64, code: &dyn Fetch, limit: Limit) -> Result<Blocks, Fault> {
-    let mut words = Words::new();
-    let (first, mut next) = scan(pc, code, limit.insns, &mut words, u64::MAX)?;
-    let mut spans: SmallVec<[BlockSpan; 4]> = smallvec![BlockSpan { entry: true, ..first }];
+/// Finds the `blocks`, none so far, of the region that starts at `pc`; the first one is its entry.
+pub(super) fn discover(blocks: &mut Blocks, pc: u64, code: &dyn Fetch, limit: Limit) -> Result<(), Fault> {
+    let Blocks { spans, words } = blocks;
+    let (first, mut next) = scan(pc, code, limit.insns, words, u64::MAX)?;
+    spans.push(BlockSpan { entry: true, ..first });
     if limit.blocks <= 1 {
-        return Ok(Blocks { spans, words });
+        return Ok(());
     }
     let (mut queue, mut entries) = (VecDeque::new(), vec![pc]);
     // By address, here.
@@ -133,7 +134,7 @@ pub(super) fn discover(pc: u64, code: &dyn Fetch, limit: Limit) -> Result<Blocks
             Err(place) => place,
         };
         // A place inside a known block is split off even at the limit: its instructions are in the region already.
-        if split(&mut spans, place, at) {
+        if split(spans, place, at) {
             continue;
         }
         let insns = words.len() as u32;
@@ -141,17 +142,17 @@ pub(super) fn discover(pc: u64, code: &dyn Fetch, limit: Limit) -> Result<Blocks
             continue;
         }
         let stop = spans.get(place).map_or(u64::MAX, |s| s.pc);
-        let Ok((span, flow)) = scan(at, code, limit.insns - insns, &mut words, stop) else { continue };
+        let Ok((span, flow)) = scan(at, code, limit.insns - insns, words, stop) else { continue };
         spans.insert(place, span);
         (next, end) = (flow, span.end());
     }
     entries.sort_unstable();
-    for span in &mut spans {
+    for span in spans.iter_mut() {
         span.entry = entries.binary_search(&span.pc).is_ok();
     }
     let first = spans.binary_search_by_key(&pc, |s| s.pc).unwrap_or(0);
     spans[..=first].rotate_right(1);
-    Ok(Blocks { spans, words })
+    Ok(())
 }
 
 /// Splits the block before `place` at `at` if that lies inside.
@@ -213,7 +214,8 @@ mod tests {
         // Four instructions, the last of which goes back to the second: CBNZ X0, .-8.
         let code = Words(&[NOP, NOP, NOP, 0xb5ff_ffc0, NOP, NOP]);
         for limit in [Limit { insns: 4, blocks: 100 }, Limit { insns: 100, blocks: 2 }] {
-            let blocks = discover(0, &code, limit).expect("readable");
+            let mut blocks = Blocks::default();
+            discover(&mut blocks, 0, &code, limit).expect("readable");
             let spans = &blocks.spans;
             let starts: Vec<u64> = spans.iter().map(|s| s.pc).collect();
             assert!(starts.starts_with(&[0, 4]), "{starts:?}");

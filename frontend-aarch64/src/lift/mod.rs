@@ -100,9 +100,11 @@ impl Lifter {
     }
 }
 
-/// Translates the code at `key.pc`, following direct branches as far as `limit` allows, in the memory of `room`.
-pub fn lift(room: Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Region, Fault> {
-    let blocks = discover(key.pc, code, limit)?;
+/// Translates the code at `key.pc`, following direct branches as far as `limit` allows, in the place of `region`.
+pub fn lift(region: &mut Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<(), Fault> {
+    let mut blocks = Blocks::default();
+    discover(&mut blocks, key.pc, code, limit)?;
+    let room = std::mem::take(region);
     let mut l = Lifter { b: Builder::reusing(room, key, blocks.insns()), pc: key.pc, word: 0, mode: key.mode };
     // Targets outside the region get a block of their own that leaves for them.
     let mut outside: Vec<u64> = Vec::new();
@@ -115,7 +117,8 @@ pub fn lift(room: Region, key: Key, code: &dyn Fetch, limit: Limit) -> Result<Re
     }
     let spans = blocks.spans.iter().enumerate();
     let entries = spans.filter(|(_, span)| span.entry).map(|(i, _)| BlockId(i as u32));
-    Ok(l.b.finish(entries, blocks.spans.iter().map(|s| s.pc..s.end())))
+    *region = l.b.finish(entries, blocks.spans.iter().map(|s| s.pc..s.end()));
+    Ok(())
 }
 
 fn lift_block(l: &mut Lifter, span: &BlockSpan, blocks: &Blocks, outside: &mut Vec<u64>) {
