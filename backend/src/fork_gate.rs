@@ -15,6 +15,7 @@ pub(crate) struct Pass<'a>(&'a ForkGate);
 
 impl ForkGate {
     /// Goes past the gate, when it is open. Who is past it already must not come again: a fork may wait between.
+    #[inline]
     pub(crate) fn pass(&self) -> Pass<'_> {
         loop {
             self.inside.fetch_add(1, Ordering::SeqCst);
@@ -51,6 +52,7 @@ impl ForkGate {
 }
 
 impl Drop for Pass<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.0.inside.fetch_sub(1, Ordering::SeqCst);
     }

@@ -200,8 +200,8 @@ pub struct Stats {
 pub const TIERS: [&str; 3] = ["interpreter", "quick", "optimized"];
 
 /// Why compiled code is left, in the order of [`Stats::exits`].
-pub const EXITS: [&str; 7] =
-    ["indirect or new mode", "not linked", "interrupted", "helper", "code changed", "fault", "trap"];
+pub const EXITS: [&str; 8] =
+    ["indirect or new mode", "not linked", "interrupted", "helper", "code changed", "fault", "trap", "counted down"];
 
 /// A compiled region that is in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]

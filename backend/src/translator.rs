@@ -224,6 +224,7 @@ impl<G: Guest> Translator<G> {
     }
 
     /// Works on the cache under its lock.
+    #[inline]
     pub(crate) fn with_cache<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> T {
         let _pass = self.gate.pass();
         f(&mut lock(&self.cache))
@@ -233,14 +234,13 @@ impl<G: Guest> Translator<G> {
     pub(crate) fn find(&self, at: At, thread: &Thread, room: &mut Region) -> Result<Found, Fault> {
         let once = self.quick_wanted() && self.options.quick > 0 && self.options.threshold > 0;
         let once = once && self.options.memory == Memory::Host;
-        let (known, seen) = self.with_cache(|c| c.known(at, once));
+        let (known, first) = self.with_cache(|c| c.known(at, once));
         if let Some(unit) = known.filter(|u| u.code.load(Ordering::Acquire) != 0).or_else(|| self.recall(at, thread)) {
             return Ok(Found::Unit(unit));
         }
-        if once && !seen {
+        if first {
             let _sampled = sample::translating();
             self.lift_once(room, at)?;
-            self.with_cache(|c| c.note_run(at));
             return Ok(Found::New);
         }
         let (unit, new) = self.with_cache(|c| c.unit(at));

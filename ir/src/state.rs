@@ -141,26 +141,32 @@ impl State {
         self.0[i + 1] = (v >> 64) as u64;
     }
     /// General register `n` (31 is SP).
+    #[inline]
     pub fn x(&self, n: usize) -> u64 {
         self.0[n]
     }
     /// Sets general register `n` (31 is SP).
+    #[inline]
     pub fn set_x(&mut self, n: usize, v: u64) {
         self.0[n] = v;
     }
     /// Vector register `n`.
+    #[inline]
     pub fn v(&self, n: usize) -> u128 {
         self.get128(Slot(slot::V0.0 + 2 * n as u16))
     }
     /// Sets vector register `n`.
+    #[inline]
     pub fn set_v(&mut self, n: usize, v: u128) {
         self.set128(Slot(slot::V0.0 + 2 * n as u16), v);
     }
     /// The program counter.
+    #[inline]
     pub fn pc(&self) -> u64 {
         self.get(slot::PC)
     }
     /// Sets the program counter.
+    #[inline]
     pub fn set_pc(&mut self, pc: u64) {
         self.set(slot::PC, pc);
     }
@@ -187,10 +193,12 @@ impl State {
         self.0[i + 1] = (nzcv & 0xf000_0000) as u64;
     }
     /// FPCR.
+    #[inline]
     pub fn fpcr(&self) -> u32 {
         self.get(slot::FPCR) as u32
     }
     /// FPSR as kept in memory (running compiled code may hold newer bits in the host's MXCSR).
+    #[inline]
     pub fn fpsr(&self) -> u32 {
         self.get(slot::FPSR) as u32
     }

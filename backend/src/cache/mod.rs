@@ -247,6 +247,7 @@ impl Cache {
     }
 
     /// The unit of `at`, made if need be; whether it was.
+    #[inline]
     pub(crate) fn unit(&mut self, at: At) -> (Arc<Unit>, bool) {
         match self.units.entry(at) {
             Entry::Occupied(known) => (known.get().clone(), false),
@@ -254,17 +255,13 @@ impl Cache {
         }
     }
 
-    /// The unit of `at`, if there is one; and whether [`Cache::note_run`] knows of it. With `once`, units of what it does
-    /// not know of are not looked for: what is running for the first time hardly ever has one.
-    pub(crate) fn known(&self, at: At, once: bool) -> (Option<Arc<Unit>>, bool) {
-        let seen = once && self.seen.contains(at);
-        let unit = if once && !seen { None } else { self.units.get(&at).cloned() };
-        (unit, seen)
-    }
-
-    /// Notes that the block at `at` runs without a unit.
-    pub(crate) fn note_run(&mut self, at: At) {
-        self.seen.add(at);
+    /// The unit of `at`, if there is one; and whether the block there runs for the first time, which is noted. `once`:
+    /// that is of interest. Units of what runs for the first time are not looked for: there is hardly ever one.
+    #[inline]
+    pub(crate) fn known(&mut self, at: At, once: bool) -> (Option<Arc<Unit>>, bool) {
+        let first = once && self.seen.add(at);
+        let unit = if first { None } else { self.units.get(&at).cloned() };
+        (unit, first)
     }
 
     /// Has the block at `at` been interpreted, and not been translated?

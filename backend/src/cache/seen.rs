@@ -31,16 +31,23 @@ fn place(at: At) -> (At, usize, u64) {
 }
 
 impl Seen {
-    /// Notes that the block at `at` runs.
-    pub(super) fn add(&mut self, at: At) {
+    /// Notes that the block at `at` runs. Is that new?
+    #[inline]
+    pub(super) fn add(&mut self, at: At) -> bool {
         let (page, n, bit) = place(at);
-        if !self.modes.contains(&at.key.mode) {
-            self.modes.push(at.key.mode);
-        }
-        self.pages.entry(page).or_default().run[n] |= bit;
+        let page = self.pages.entry(page).or_insert_with(|| {
+            if !self.modes.contains(&at.key.mode) {
+                self.modes.push(at.key.mode);
+            }
+            Page::default()
+        });
+        let new = page.run[n] & bit == 0;
+        page.run[n] |= bit;
+        new
     }
 
     /// Has the block at `at` run?
+    #[inline]
     pub(super) fn contains(&self, at: At) -> bool {
         let (page, n, bit) = place(at);
         self.pages.get(&page).is_some_and(|p| p.run[n] & bit != 0)
@@ -94,8 +101,7 @@ mod tests {
     fn blocks_are_given_once_and_forgotten_by_page() {
         let at = |pc, mode| At { key: Key { pc, mode }, page: 0 };
         let mut seen = Seen::default();
-        seen.add(at(0x1ffc, 0));
-        seen.add(at(0x2000, 1));
+        assert!(seen.add(at(0x1ffc, 0)) && seen.add(at(0x2000, 1)) && !seen.add(at(0x2000, 1)));
         assert!(seen.contains(at(0x1ffc, 0)) && !seen.contains(at(0x1ffc, 1)) && !seen.contains(at(0x1ff8, 0)));
         let mut given = seen.take();
         given.sort_by_key(|at| at.key);

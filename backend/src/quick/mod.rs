@@ -180,7 +180,7 @@ impl QuickCompiler {
             targets: Vec::new(),
             entries: Vec::new(),
             count: self.count,
-            mode_may_change: region.ops.iter().any(|op| matches!(op, Op::Set { slot: slot::FPCR, .. })),
+            mode_may_change: false,
             exits: 0,
             at: 0,
             block_start: 0,
@@ -276,6 +276,7 @@ impl Quick<'_> {
             if self.vals[i].last_use == 0 && droppable(op) {
                 continue;
             }
+            self.mode_may_change |= matches!(op, Op::Set { slot: slot::FPCR, .. });
             op.for_each_arg(&mut |v| {
                 let value = &mut self.vals[v.index()];
                 value.last_use = value.last_use.max(i as u32);

@@ -70,10 +70,14 @@ pub(super) struct Registers {
     slot_reg: [u8; STATE_WORDS],
     /// Registers that the op being emitted works with.
     locked: u32,
+    /// Those that have been taken since everything was forgotten.
+    used: u32,
     /// For each word of the spill area, the last use of what is there.
     spill: [u32; SPILL.end as usize - SPILL.start as usize],
     /// Where the search for a victim goes on.
     hand: usize,
+    /// Something has been put into the spill area since everything was forgotten.
+    spilled: bool,
 }
 
 impl Default for Registers {
@@ -82,8 +86,10 @@ impl Default for Registers {
             host: [Host { slot: NO_SLOT, until: 0 }; 32],
             slot_reg: [NO_REG; STATE_WORDS],
             locked: 0,
+            used: 0,
             spill: [0; SPILL.end as usize - SPILL.start as usize],
             hand: 0,
+            spilled: false,
         }
     }
 }
@@ -91,13 +97,15 @@ impl Default for Registers {
 impl Registers {
     /// Forgets everything, at the start of a block.
     pub(super) fn clear(&mut self) {
-        for host in &mut self.host {
-            if host.slot != NO_SLOT {
-                self.slot_reg[host.slot as usize] = NO_REG;
-            }
-            *host = Host { slot: NO_SLOT, until: 0 };
+        while self.used != 0 {
+            let host = self.used.trailing_zeros() as u8;
+            self.drop_slot(host);
+            self.host[host as usize].until = 0;
+            self.used &= self.used - 1;
         }
-        self.spill.fill(0);
+        if std::mem::take(&mut self.spilled) {
+            self.spill.fill(0);
+        }
         self.locked = 0;
     }
 
@@ -136,28 +144,28 @@ impl Quick<'_> {
         let (now, locked) = (self.at, self.regs.locked);
         // Op 0 has no operands, so nothing lasts until there.
         let free = |h: &Host, r: u8| (h.until < now || h.until == 0) && locked >> r & 1 == 0;
-        let mut found = None;
-        for &r in pool {
-            let host = r + class;
+        let (mut empty, mut victim) = (None, None);
+        for (n, host) in pool.iter().map(|r| r + class).enumerate() {
             let h = &self.regs.host[host as usize];
-            if free(h, host) && h.slot == NO_SLOT {
-                found = Some(host);
+            if !free(h, host) {
+                continue;
+            }
+            if h.slot == NO_SLOT {
+                empty = Some(host);
                 break;
             }
-        }
-        if found.is_none() {
-            self.regs.hand += 1;
-            for n in 0..pool.len() {
-                let host = pool[(n + self.regs.hand) % pool.len()] + class;
-                if free(&self.regs.host[host as usize], host) {
-                    found = Some(host);
-                    break;
-                }
+            // The first one from the hand on.
+            if victim.is_none_or(|(m, _)| m <= self.regs.hand && n > self.regs.hand) {
+                victim = Some((n, host));
             }
         }
-        let host = match found {
-            Some(host) => host,
-            None => {
+        let host = match (empty, victim) {
+            (Some(host), _) => host,
+            (None, Some((n, host))) => {
+                self.regs.hand = n;
+                host
+            }
+            (None, None) => {
                 let furthest = pool
                     .iter()
                     .map(|r| r + class)
@@ -171,6 +179,7 @@ impl Quick<'_> {
         self.regs.drop_slot(host);
         self.regs.host[host as usize].until = 0;
         self.regs.locked |= 1 << host;
+        self.regs.used |= 1 << host;
         Ok(host)
     }
 
@@ -183,6 +192,7 @@ impl Quick<'_> {
             .find(|w| self.regs.spill[*w..*w + width].iter().all(|u| *u < self.at || *u == 0))
             .ok_or(TooHard)?;
         self.regs.spill[word..word + width].fill(until);
+        self.regs.spilled = true;
         let word = SPILL.start + word as u16;
         let at = state(Slot(word).offset());
         let here = if host >= XMM {

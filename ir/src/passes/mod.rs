@@ -35,12 +35,8 @@ pub struct Room {
 }
 
 /// All passes, by name, in the order that [`run`] takes them.
-pub const PASSES: &[(&str, Pass)] = &[
-    ("simplify", simplify::run),
-    ("flags", flags::run),
-    ("dead-set", dead_set::run),
-    ("dce", dce::run),
-];
+pub const PASSES: &[(&str, Pass)] =
+    &[("simplify", simplify::run), ("flags", flags::run), ("dead-set", dead_set::run), ("dce", dce::run)];
 
 /// Runs every pass on `region`.
 pub fn run(region: &mut Region) {
