@@ -1,6 +1,6 @@
 //! Region to host code, by Cranelift.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -36,10 +36,17 @@ pub(crate) struct Code {
     /// How many times as long a run takes as other code of the quick tier; 0 means 1.
     pub(crate) slowness: u32,
     /// Guest instructions executed, see [`Options::count`].
-    pub(crate) executed: Box<AtomicU64>,
+    pub(crate) executed: Option<Box<AtomicU64>>,
     /// Ops that the code passes to the evaluator.
     #[expect(clippy::vec_box, reason = "the code reads them at fixed addresses")]
     pub(crate) ops: Vec<Box<Op>>,
+}
+
+impl Code {
+    /// Guest instructions executed so far.
+    pub(crate) fn executed(&self) -> u64 {
+        self.executed.as_ref().map_or(0, |n| n.load(Ordering::Relaxed))
+    }
 }
 
 /// The code generator with its reusable memory.
@@ -78,7 +85,6 @@ impl Compiler {
     /// Compiles `region`; its cells first hold `stub`.
     pub(crate) fn compile(&mut self, region: &Region, stub: u64) -> Result<Code, Error> {
         let cells: Box<[AtomicU64]> = (0..lower::count_cells(region)).map(|_| AtomicU64::new(stub)).collect();
-        let executed = Box::<AtomicU64>::default();
         let lowered = self.lower(region);
         let compiled =
             self.ctx.compile(&*self.isa, &mut ControlPlane::default()).map_err(|e| codegen(region, &e.inner))?;
@@ -100,7 +106,7 @@ impl Compiler {
             faults: Box::new(faults),
             cells,
             slowness: 1,
-            executed,
+            executed: self.count.then(Box::default),
             ops: lowered.ops,
         };
         code.relocate();

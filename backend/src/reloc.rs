@@ -38,7 +38,7 @@ impl Code {
             let address = match reloc.to {
                 Target::Cells(offset) => self.cells.as_ptr() as u64 + u64::from(offset),
                 Target::Op(n) => std::ptr::from_ref(&*self.ops[n as usize]) as u64,
-                Target::Executed => self.executed.as_ptr() as u64,
+                Target::Executed => self.executed.as_ref().map_or(0, |n| n.as_ptr() as u64),
                 Target::Program(address) => address,
             };
             let at = reloc.at as usize;

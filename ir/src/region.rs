@@ -139,6 +139,7 @@ impl Region {
     }
 
     /// The blocks that `block` may continue at inside the region.
+    #[inline]
     pub fn successors(&self, block: BlockId) -> impl Iterator<Item = BlockId> + use<> {
         let last = self.ops[self.blocks[block.index()].ops.end as usize - 1];
         debug_assert_eq!(last.effect(), Effect::End);

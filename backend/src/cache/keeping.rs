@@ -70,7 +70,7 @@ impl Cache {
             faults: r.code.faults.clone(),
             cells: r.code.cells.iter().map(|_| AtomicU64::new(0)).collect(),
             slowness: r.code.slowness,
-            executed: Box::default(),
+            executed: None,
             ops: r.code.ops.clone(),
         };
         let subject = r.subject.clone();

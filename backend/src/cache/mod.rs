@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jib_ir::region::{Key, Region};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::code_memory::CodeMemory;
 use crate::compile::Code;
@@ -599,7 +600,7 @@ impl Cache {
             key: r.subject.at.key,
             code: r.subject.ranges.clone(),
             host_bytes: r.len,
-            executed: r.code.executed.load(Ordering::Relaxed),
+            executed: r.code.executed(),
         };
         self.regions.values().filter(|r| r.tier == Tier::Optimized).map(|r| info(r)).collect()
     }
@@ -609,7 +610,7 @@ impl Cache {
         let dead = self.limbo.iter().map(|(_, r)| r);
         let mut executed = self.executed;
         for r in self.regions.values().chain(dead) {
-            executed[usize::from(r.tier == Tier::Optimized)] += r.code.executed.load(Ordering::Relaxed);
+            executed[usize::from(r.tier == Tier::Optimized)] += r.code.executed();
         }
         executed
     }
@@ -625,8 +626,8 @@ fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
 }
 
 /// The pages that `ranges` touch, each once.
-fn pages(ranges: &[Range<u64>]) -> Vec<u64> {
-    let mut pages: Vec<u64> =
+fn pages(ranges: &[Range<u64>]) -> SmallVec<[u64; 4]> {
+    let mut pages: SmallVec<[u64; 4]> =
         ranges.iter().filter(|r| !r.is_empty()).flat_map(|r| r.start / PAGE..=(r.end - 1) / PAGE).collect();
     pages.sort_unstable();
     pages.dedup();

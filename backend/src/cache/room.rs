@@ -46,7 +46,7 @@ impl Cache {
         self.limbo.retain(|(after, dead)| {
             let kept = *after > oldest;
             if !kept {
-                executed[usize::from(dead.tier == Tier::Optimized)] += dead.code.executed.load(Ordering::Relaxed);
+                executed[usize::from(dead.tier == Tier::Optimized)] += dead.code.executed();
             }
             if let Some(module) = dead.module.as_ref().filter(|_| !kept) {
                 memory.remove_module(module);

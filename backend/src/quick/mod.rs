@@ -63,6 +63,7 @@ pub(crate) struct QuickCompiler {
     vals: Vec<Value>,
     regs: Box<Registers>,
     cold: Vec<Cold>,
+    labels: Vec<Label>,
 }
 
 /// Code out of the way, emitted after the rest.
@@ -142,6 +143,7 @@ impl QuickCompiler {
             vals: Vec::new(),
             regs: Box::default(),
             cold: Vec::new(),
+            labels: Vec::new(),
         })
     }
 
@@ -187,7 +189,7 @@ impl QuickCompiler {
             block: 0,
             pc: region.key.pc,
         };
-        quick.emit().ok()?;
+        quick.emit(&mut self.labels).ok()?;
         // Calls of the evaluator take so much longer that what makes many is hot sooner.
         let slowness = 1 + (EVALUATION * (quick.ops.len() - quick.rare)) as u32 / region.insns().max(1);
         let cells = new_cells(quick.exits as usize, stub, slowness);
@@ -202,7 +204,7 @@ impl QuickCompiler {
             cells,
             slowness,
             ops,
-            executed: Box::default(),
+            executed: self.count.then(Box::default),
         };
         code.relocate();
         Some(code)
@@ -234,12 +236,14 @@ fn droppable(op: &Op) -> bool {
 }
 
 impl Quick<'_> {
-    fn emit(&mut self) -> Result<(), TooHard> {
+    /// `labels` is room for those of the blocks.
+    fn emit(&mut self, labels: &mut Vec<Label>) -> Result<(), TooHard> {
         self.find_uses();
         if self.shape.blocks() > 1 && self.mode_may_change {
             return Err(TooHard);
         }
-        let labels: Vec<Label> = (0..self.region.blocks.len()).map(|_| self.asm.label()).collect();
+        labels.clear();
+        labels.extend((0..self.region.blocks.len()).map(|_| self.asm.label()));
         let mut mark = 0;
         for (b, block) in self.region.blocks.iter().enumerate() {
             if !self.shape.goes_on(b) {
@@ -262,7 +266,7 @@ impl Quick<'_> {
                     mark += 1;
                 }
                 self.regs.unlock();
-                self.op(self.region.ops[i as usize], &labels)?;
+                self.op(self.region.ops[i as usize], labels)?;
             }
         }
         self.cold_code()

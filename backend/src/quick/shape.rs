@@ -1,10 +1,11 @@
 //! How the blocks of a region hang together: where several ways meet, and which ways lead back.
 
 use jib_ir::region::{BlockId, Region};
+use smallvec::SmallVec;
 
 /// See the module documentation.
 pub(super) struct Shape {
-    blocks: Vec<Shaped>,
+    blocks: SmallVec<[Shaped; 8]>,
     /// Number of blocks that do more than leave.
     code: usize,
 }
@@ -28,7 +29,7 @@ impl Shape {
             let adjacent = n > 0 && region.blocks[n - 1].ops.end == b.ops.start;
             Shaped { ways: 0, from: usize::MAX, pc: if code { b.pc } else { 0 }, code, adjacent }
         });
-        let mut blocks: Vec<Shaped> = shaped.collect();
+        let mut blocks: SmallVec<[Shaped; 8]> = shaped.collect();
         for entry in &region.entries {
             blocks[entry.index()].ways += 1;
         }
