@@ -93,6 +93,8 @@ impl Table {
     /// Forgets everything.
     pub(crate) fn clear_all(&self) {
         let tags = self.words.iter().step_by(2).enumerate();
-        tags.for_each(|(entry, tag)| tag.store(Tag::empty(entry), Ordering::Release));
+        // What is zero has never been used, and is not to be given memory.
+        let used = tags.filter(|(_, tag)| tag.load(Ordering::Relaxed) != 0);
+        used.for_each(|(entry, tag)| tag.store(Tag::empty(entry), Ordering::Release));
     }
 }
