@@ -14,6 +14,10 @@ mod report;
 
 use std::process::ExitCode;
 
+/// A guest may take all mappings that a process can have.
+#[global_allocator]
+static ALLOCATOR: jib_linux_user::Allocator = jib_linux_user::Allocator;
+
 fn main() -> ExitCode {
     report::on_panic();
     match cli::parse(std::env::args_os()) {

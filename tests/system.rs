@@ -52,6 +52,11 @@ fn faults_are_exact() {
 }
 
 #[test]
+fn all_mappings_taken() {
+    check("system/limits", "-O1 -static -w", 0);
+}
+
+#[test]
 fn flags_of_faults_are_exact() {
     check("system/pstate", "-O2 -static", 0);
 }

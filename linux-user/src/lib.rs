@@ -5,7 +5,8 @@
 //! (the loop of one thread), `syscall/` (one table), `signal/`, `thread.rs`, `space.rs`.
 //!
 //! `unsafe` is found in `mem.rs` (guest memory access), `host.rs` (raw system calls),
-//! `signal/host.rs` (host signal handlers) and `thread.rs` (birth and end of threads) only.
+//! `signal/host.rs` (host signal handlers), `thread.rs` and `host_thread.rs` (birth and end of threads) and `spare.rs` (a
+//! global allocator) only.
 #![deny(unsafe_code)]
 
 mod core_file;
@@ -33,6 +34,8 @@ mod script;
 mod seccomp;
 mod signal;
 mod space;
+#[allow(unsafe_code, reason = "a global allocator")]
+mod spare;
 mod stack;
 mod start;
 mod syscall;
@@ -53,6 +56,7 @@ pub use describe::{GuestThread, guest_thread};
 pub use elf::ElfError;
 pub use error::Error;
 pub use process::AtExit;
+pub use spare::Allocator;
 
 /// What to run, and how.
 #[derive(Clone)]

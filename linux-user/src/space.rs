@@ -15,6 +15,7 @@ use crate::elf::{PAGE, TASK_SIZE, page_up};
 use crate::host::{Errno, try_call};
 use crate::mem::{self, SEGV_ACCERR, SEGV_MAPERR};
 use crate::place::{self, Places};
+use crate::spare;
 use crate::vma::{Kind, Vma, VmaList};
 
 const PROT_RWX: i32 = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
@@ -174,7 +175,11 @@ impl AddressSpace {
         if range.is_empty() {
             return Err(Errno(libc::EINVAL));
         }
-        self.lock().unmap(range)
+        let mut inner = self.lock();
+        if spare::is_spent() && (inner.vmas.is_inside(range.start) || inner.vmas.is_inside(range.end)) {
+            spare::before_mapping()?;
+        }
+        inner.unmap(range)
     }
 
     /// `mprotect`: like Linux, changes what is mapped up to the first hole, then fails.

@@ -51,6 +51,11 @@ impl VmaList {
         (addr < vma.end).then_some((start, vma))
     }
 
+    /// Is `addr` in a mapping, and not its start?
+    pub(crate) fn is_inside(&self, addr: u64) -> bool {
+        self.find(addr).is_some_and(|(start, _)| start != addr)
+    }
+
     /// The mappings that overlap `range`, cut to it.
     pub(crate) fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, Vma)> + '_ {
         let first = self.find(range.start).map_or(range.start, |(start, _)| start);

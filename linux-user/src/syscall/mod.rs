@@ -27,6 +27,7 @@ use crate::mem;
 use crate::run::Ended;
 use crate::seccomp::Mode;
 use crate::signal::deliver::INSN;
+use crate::spare;
 use crate::thread::Thread;
 
 /// Arguments of a system call: x0 to x5.
@@ -95,6 +96,13 @@ fn unhandled(nr: u32) -> i64 {
     }
 }
 
+/// May the call make a mapping, or two of one? (`munmap` is looked at where it is known.)
+const fn may_map(nr: u32) -> bool {
+    // io_setup, prctl (names), shmat, brk, mremap, mmap, mprotect, mlock and its like, madvise, remap_file_pages, mbind,
+    // mlock2, pkey_mprotect, set_mempolicy_home_node, mseal
+    matches!(nr, 0 | 167 | 196 | 214 | 216 | 222 | 226 | 228..=231 | 233..=235 | 284 | 288 | 450 | 462)
+}
+
 fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {
     let s = &t.vcpu.state;
     let mut args: Args = std::array::from_fn(|i| s.x(i));
@@ -111,7 +119,9 @@ fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {
         t.process.report_unknown(nr, "unknown");
         return finish(t, nr, &args, Errno(libc::ENOSYS).raw());
     };
+    let room = if may_map(nr) { spare::before_mapping() } else { Ok(()) };
     let result = match row.action {
+        _ if room.is_err() => Err(Errno(libc::ENOMEM)),
         Action::Pass(host_nr) => Ok(t.pass(host_nr, args)),
         Action::Path(host_nr, index) => path::pass(t, host_nr, args, index),
         Action::Call(f) => f(t, &args),
