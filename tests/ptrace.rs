@@ -52,6 +52,11 @@ fn events() {
 }
 
 #[test]
+fn births() {
+    as_native("births");
+}
+
+#[test]
 fn supervisors_of_system_calls() {
     as_native("supervisor");
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jib_ir::guest::{Fetch, Guest, Limit};
@@ -51,6 +51,8 @@ pub struct Translator<G: Guest> {
     pub(crate) counters: Counters,
     /// See [`Translator::is_young`].
     youth: AtomicU32,
+    /// See [`Translator::set_alone`].
+    alone: AtomicBool,
     /// Keeps this value's own address known to the worker.
     me: Weak<Translator<G>>,
     /// The process whose translations these are.
@@ -127,6 +129,7 @@ impl<G: Guest> Translator<G> {
             epoch,
             options,
             youth: AtomicU32::new(0),
+            alone: AtomicBool::new(false),
             counters: Counters::default(),
             me: me.clone(),
             store,
@@ -411,6 +414,9 @@ impl<G: Guest> Translator<G> {
         self.with_cache(|c| c.want(unit));
         let _pass = self.gate.pass();
         let mut worker = lock(&self.worker);
+        if self.alone.load(Ordering::SeqCst) {
+            return false;
+        }
         if worker.is_none() {
             let me = self.me.clone();
             let (options, helpers) = (self.options.clone(), self.guest.helpers());
@@ -545,6 +551,16 @@ impl<G: Guest> Translator<G> {
         }
     }
 
+    /// From now on the translator makes no thread of its own, and the one that it has ends soon; or it may again. A tracer
+    /// of the process counts on the threads that it knows: a stop signal that another one takes is told by none of them.
+    pub fn set_alone(&self, alone: bool) {
+        if self.alone.swap(alone, Ordering::SeqCst) || !alone {
+            return;
+        }
+        let _pass = self.gate.pass();
+        drop(lock(&self.worker).take());
+    }
+
     /// Stops all work on shared data, so that a fork finds it consistent. The calling thread must go on to fork and
     /// to one of the two functions below, without using the translator in between.
     pub fn before_fork(&self) {
@@ -571,6 +587,7 @@ impl<G: Guest> Translator<G> {
             cache.keep_only(|t: &Thread| t.inside_since.load(Ordering::Relaxed) == OUTSIDE);
         }
         self.youth.store(YOUTH, Ordering::Relaxed);
+        self.alone.store(false, Ordering::Relaxed);
         self.owner.store(std::process::id(), Ordering::Relaxed);
         self.gate.reopen();
     }

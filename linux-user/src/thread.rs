@@ -163,12 +163,15 @@ impl Thread {
         if (thread && !sighand) || (sighand && (!vm || clear)) {
             return Err(Errno(libc::EINVAL));
         }
-        self.traced_cloning(c.flags);
         block_all();
-        let result = if self.context.is_due() {
+        if self.context.is_due() {
             // Let the signal in first, as if it had come before the call.
-            Err(Errno(-host::ERESTARTNOINTR as i32))
-        } else if thread {
+            self.context.set_mask(self.context.mask());
+            return Err(Errno(-host::ERESTARTNOINTR as i32));
+        }
+        // From here to the child's birth this thread makes no other: the tracer takes the next one for it.
+        self.traced_cloning(c.flags);
+        let result = if thread {
             self.spawn(c)
         } else if vm && c.has(libc::CLONE_VFORK) {
             self.shared_child(c, None)

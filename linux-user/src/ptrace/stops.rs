@@ -129,6 +129,8 @@ pub(super) struct Tracee {
     /// It is about to make a thread or process, with these flags.
     cloning: Option<u64>,
     birth: Birth,
+    /// The kernel has attached it as it was made, and its first stop is to be reported at its door.
+    newborn: bool,
     /// It executes another program; it had this id before.
     executes: Option<u64>,
     /// Its program is not run by jib.
@@ -158,6 +160,7 @@ impl Tracee {
             stop: None,
             cloning: None,
             birth: Birth::Past,
+            newborn: false,
             executes: None,
             foreign: false,
             told: None,
@@ -166,6 +169,11 @@ impl Tracee {
             configured: true,
             lingers: false,
         }
+    }
+
+    /// Is it a thread of jib's own?
+    pub(super) fn is_ours(&self) -> bool {
+        self.birth == Birth::Expected(false)
     }
 
     fn has(&self, option: i32) -> bool {
@@ -378,6 +386,7 @@ impl Classifier<'_> {
         let Some(t) = self.map.get_mut(&child) else { return };
         if t.birth == Birth::Expected(true) {
             t.birth = Birth::Past;
+            t.newborn = true;
             t.hide(child, 0);
         } else {
             self.map.remove(&child);
@@ -520,6 +529,8 @@ impl Classifier<'_> {
                 let former = t.executes.take().unwrap_or(pid as u64);
                 t.executed(pid, former, At::Door)
             }
+            // One that was attached since, which has its own stop.
+            Some(Kind::Born) if !std::mem::take(&mut t.newborn) => t.go_on(pid),
             Some(Kind::Born) if t.seized => t.visible(EVENT_STOP << 8 | libc::SIGTRAP, At::Door, What::Event, 0),
             Some(Kind::Born) => {
                 let info = SigInfo::user(libc::SIGSTOP);

@@ -69,17 +69,20 @@ impl Thread {
     pub(crate) fn trace_me(&mut self) -> Result<i64, Errno> {
         try_call(libc::SYS_ptrace, &[libc::PTRACE_TRACEME as u64, 0, 0, 0])?;
         self.context.door().set(word::TRACED, 1);
+        self.process.translator.set_alone(true);
         Ok(0)
     }
 
     /// Stops at the door, until the tracer lets the thread go on. Without a tracer it goes on at once.
     fn stop(&mut self, kind: Kind, message: u64) {
+        self.process.translator.set_alone(true);
         let door = self.context.door();
         door.set(word::KIND, kind as u64);
         door.set(word::MESSAGE, message);
         door.set(word::LEDGER, self.process.ledger.address());
         if !host::stop(door) {
             door.forget_tracer();
+            self.process.translator.set_alone(false);
         }
         if door.get(word::REMASK) != 0 {
             door.set(word::REMASK, 0);

@@ -4,7 +4,6 @@
 //! may then still have threads that the guest knows nothing of, on their way out. So a tracer that only asks, and would
 //! hear that there is nothing, waits that moment: GDB takes a process without threads and without an end for lost.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::remote;
@@ -20,9 +19,15 @@ const LAST_MOMENT: Duration = Duration::from_millis(500);
 /// Between two looks.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// The thread `pid` is no more.
-fn gone(map: &mut HashMap<i32, Tracee>, pid: i32) {
-    map.remove(&pid);
+/// The thread `pid` is no more. Is that none of the guest's business?
+fn gone(process: &Process, pid: i32) -> bool {
+    process.tracees.lock().remove(&pid).is_some_and(|t| t.is_ours())
+}
+
+/// Takes what there is to tell of a thread, so that it is not found again.
+fn reap(pid: i32) {
+    let how = (libc::__WALL | libc::WNOHANG) as u32 as u64;
+    _ = try_call(libc::SYS_wait4, &[pid as u64, 0, how, 0]);
 }
 
 /// Is a traced process about to end that is `whom` (any, if not positive), with all the threads gone that the guest
@@ -70,8 +75,8 @@ pub(crate) fn wait4(t: &mut Thread, a: &Args) -> Answer {
                 Seen::Stopped(told) => status = told,
                 Seen::Nothing | Seen::Held => continue,
             }
-        } else if !libc::WIFCONTINUED(status) {
-            gone(&mut t.process.tracees.lock(), result as i32);
+        } else if !libc::WIFCONTINUED(status) && gone(&t.process, result as i32) {
+            continue;
         }
         if a[1] != 0 {
             copy_out(a[1], &status.to_le_bytes())?;
@@ -98,15 +103,20 @@ pub(crate) fn waitid(t: &mut Thread, a: &Args) -> Answer {
             match seen(&t.process, pid, info.child_status() << 8 | 0x7f) {
                 Seen::Stopped(told) => info.set_child_status(told >> 8),
                 Seen::Held if keeps => {
-                    // It must not be found again.
-                    let how = (libc::__WALL | libc::WNOHANG) as u32 as u64;
-                    _ = try_call(libc::SYS_wait4, &[pid as u64, 0, how, 0]);
+                    reap(pid);
                     continue;
                 }
                 Seen::Nothing | Seen::Held => continue,
             }
-        } else if pid != 0 && !keeps && info.code() != libc::CLD_CONTINUED {
-            gone(&mut t.process.tracees.lock(), pid);
+        } else if pid != 0 && info.code() != libc::CLD_CONTINUED {
+            if keeps && t.process.tracees.lock().get(&pid).is_some_and(Tracee::is_ours) {
+                reap(pid);
+                gone(&t.process, pid);
+                continue;
+            }
+            if !keeps && gone(&t.process, pid) {
+                continue;
+            }
         }
         if a[2] != 0 {
             // The kernel writes these fields and nothing between them.
