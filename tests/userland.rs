@@ -26,9 +26,12 @@ impl Place {
         }
         // By a process of its own: were it written by this one, a child just being started by another test could still
         // have it open for writing, and it could not be executed.
-        tools::output(Command::new("cp").args([env!("CARGO_BIN_EXE_jib").into(), place.at("jib")]));
+        let jib = program::under_test(env!("CARGO_BIN_EXE_jib"));
+        tools::output(Command::new("cp").arg(jib).arg(place.at("jib")));
         fs::copy(fetch::busybox(), place.at("root/bin/busybox")).expect("cannot copy");
-        for applet in ["sh", "ls", "cat", "id", "chown", "readlink", "mkdir", "stat", "su", "uname", "touch"] {
+        for applet in
+            ["sh", "ls", "cat", "id", "chown", "readlink", "mkdir", "stat", "su", "uname", "touch", "sed", "wc"]
+        {
             symlink("busybox", place.at("root/bin").join(applet)).expect("cannot link");
         }
         fs::write(place.at("root/etc/passwd"), "root:x:0:0::/:/bin/sh\nother:x:7:8::/:/bin/sh\n")
@@ -81,6 +84,9 @@ fn a_folder_becomes_the_root() {
     );
     let names = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     says(&place, &[], "[ ! -e /etc/resolv.conf ] || cat /etc/resolv.conf", &names);
+    let core =
+        "sh -c 'kill -s SEGV $$' 2>/dev/null; cd /home; ls; cat core.here | wc -c | sed 's/[0-9][0-9][0-9]*/many/'";
+    says(&place, &["--bare", "--core", "/home/core.here"], core, "core.here\nmany\n");
     let code = place.shell(&[], "exit 7").code();
     assert_eq!(code, 7);
 }
@@ -198,7 +204,7 @@ fn kernel() -> (u32, u32) {
 fn under_the_name_of_qemu() {
     let place = Place::new("qemu");
     let show = guest::compile(&tools::root().join("tests/guest/system/show.c"), "-O1 -static");
-    symlink(env!("CARGO_BIN_EXE_jib"), place.at("qemu-aarch64-static")).expect("cannot link");
+    symlink(program::under_test(env!("CARGO_BIN_EXE_jib")), place.at("qemu-aarch64-static")).expect("cannot link");
     let qemu = || {
         let mut command = Command::new(place.at("qemu-aarch64-static"));
         command.current_dir("/").env_remove("A").env("HOME", "/");
@@ -238,7 +244,7 @@ fn under_the_name_of_qemu() {
 /// `-L` and our own restarts keep working for programs that programs start.
 #[test]
 fn children_keep_the_release() {
-    let jib = Path::new(env!("CARGO_BIN_EXE_jib"));
+    let jib = program::under_test(env!("CARGO_BIN_EXE_jib"));
     let busybox = fetch::busybox();
     let mut command = program::jib(jib, &["--release", "4.5.6"], &busybox);
     let run = run(command.args(["sh", "-c", "exec $0 uname -r"]).arg(&busybox));

@@ -52,6 +52,7 @@ pub use options::{
 pub use store::{Image, Images, PageStore, Store};
 pub use translator::Translator;
 pub use vcpu::Vcpu;
+pub use worker::WORKER;
 
 /// What of the host's processor translations make use of, for a report.
 pub fn host_features() -> String {

@@ -3,6 +3,9 @@
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+/// The name of its thread.
+pub const WORKER: &str = "jib-compile";
+
 /// A running worker; dropping it ends its thread after the work in hand.
 pub(crate) struct Worker {
     calls: Sender<()>,
@@ -25,8 +28,7 @@ impl Worker {
             }
         };
         // The thread inherits the mask: guest signals are not for it.
-        let spawned =
-            crate::fault::with_signals_blocked(|| std::thread::Builder::new().name("jib-compile".into()).spawn(run));
+        let spawned = crate::fault::with_signals_blocked(|| std::thread::Builder::new().name(WORKER.into()).spawn(run));
         spawned.ok().map(|thread| Worker { calls, thread })
     }
 

@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jib_linux_user::BinfmtStart;
@@ -18,8 +19,8 @@ use crate::cmd::binfmt;
 use crate::{qemu, report};
 pub(crate) use boot::BootArgs;
 pub(crate) use run::{CacheArgs, EmitArgs, EngineArgs, RootArgs, RunArgs, StatsArgs};
-use values::assignment;
 pub(crate) use values::{addresses, size};
+use values::{assignment, not_empty};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -211,6 +212,10 @@ pub(crate) struct ShellArgs {
     /// Set an environment variable
     #[arg(short = 'E', long = "env", value_name = "VAR=VALUE", value_parser = assignment)]
     pub(crate) env: Vec<(OsString, OsString)>,
+    /// Where in there the core of a program goes that dies of a signal, `%p` being its number; or off [default: where
+    /// the kernel's would go, by `ulimit -c` and /proc/sys/kernel/core_pattern]
+    #[arg(long, value_name = "FILE|off", value_parser = OsStringValueParser::new().try_map(not_empty))]
+    pub(crate) core: Option<OsString>,
     /// Log every system call to standard error
     #[arg(long)]
     pub(crate) strace: bool,

@@ -167,7 +167,8 @@ fn environment(args: &RunArgs, ours: Vec<OsString>) -> Vec<OsString> {
 /// Where cores go, if that is said; wherever programs go, it stays the same.
 fn core(args: &RunArgs) -> Option<OsString> {
     let core = args.core.as_ref()?;
-    if core == "off" {
+    // Another root has other folders.
+    if core == "off" || args.root.is_some() {
         return Some(core.clone());
     }
     Some(std::path::absolute(core).map_or_else(|_| core.clone(), OsString::from))

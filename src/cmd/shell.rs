@@ -41,7 +41,7 @@ pub(crate) fn main(args: &ShellArgs) -> ExitCode {
         release: None,
         ids: Vec::new(),
         stack: None,
-        core: None,
+        core: args.core.clone(),
         panic_at: None,
         strace: args.strace,
         gdb: None,

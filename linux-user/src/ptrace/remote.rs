@@ -159,6 +159,18 @@ pub(super) fn is_dead(pid: i32) -> bool {
     status(pid, "State:").is_some_and(|v| v.starts_with('Z'))
 }
 
+/// Is the thread stopped by job control?
+pub(super) fn is_stopped(pid: i32) -> bool {
+    status(pid, "State:").is_some_and(|v| v.starts_with('T'))
+}
+
+/// Has the process a thread that translates for the others?
+pub(super) fn has_translator(process: i32) -> bool {
+    let name = format!("{}\n", jib_backend::WORKER);
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    threads.into_iter().any(|t| std::fs::read_to_string(t.path().join("comm")).is_ok_and(|comm| comm == name))
+}
+
 /// Has the process a handler for `signal`?
 pub(super) fn handles(pid: i32, signal: i32) -> bool {
     let caught = status(pid, "SigCgt:").and_then(|v| u64::from_str_radix(&v, 16).ok()).unwrap_or(0);

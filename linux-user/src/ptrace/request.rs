@@ -129,6 +129,7 @@ fn attach(process: &Process, request: u32, pid: i32, addr: u64, data: u64) -> An
     // The host's own refusals first: a process that is not there, that is not ours to trace.
     let mut map = process.tracees.lock();
     process.tracees.begin();
+    let stopped = remote::is_stopped(pid);
     remote::request(request, pid, 0, if seize { host_options(options) } else { 0 })?;
     if !remote::is_jib(pid, process.own.exe) {
         // It cannot be let go before it has stopped; for a program of the host's, nobody waits.
@@ -138,6 +139,7 @@ fn attach(process: &Process, request: u32, pid: i32, addr: u64, data: u64) -> An
         return Ok(0);
     }
     let mut tracee = Tracee::new(pid, seize, options);
+    tracee.stops = stopped;
     // The kernel takes options from stopped threads only; it will be told then.
     tracee.configured = seize;
     if seize {

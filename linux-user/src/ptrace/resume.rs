@@ -92,6 +92,12 @@ pub(super) fn resume(t: &mut Tracee, pid: i32, how: u32, mode: u64, signal: i32)
     } else {
         t.tell_mode(pid);
     }
+    let stops = matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+    match stop.what {
+        What::Signal(..) if stops => t.stops = true,
+        What::Group => t.stops = false,
+        _ => {}
+    }
     let injected = match stop.what {
         What::Signal(info, true) => {
             if signal != info.signal() {

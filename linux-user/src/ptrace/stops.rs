@@ -145,6 +145,8 @@ pub(super) struct Tracee {
     pub configured: bool,
     /// It is dead, and its process lives.
     pub lingers: bool,
+    /// It has been given a signal that stops its process, or that was stopped before.
+    pub stops: bool,
 }
 
 impl Tracee {
@@ -168,6 +170,7 @@ impl Tracee {
             shows_entry: false,
             configured: true,
             lingers: false,
+            stops: false,
         }
     }
 
@@ -336,12 +339,23 @@ impl Classifier<'_> {
             libc::PTRACE_EVENT_EXIT if t.ends => t.hide(pid, 0),
             libc::PTRACE_EVENT_EXIT => t.visible(event_code(event), At::Loose, What::Event, remote::message(pid)),
             EVENT_STOP if signal == libc::SIGTRAP => self.interrupted(),
-            EVENT_STOP => {
-                self.notice_door();
-                self.tracee().visible(EVENT_STOP << 8 | signal, At::Loose, What::Group, 0)
-            }
+            EVENT_STOP => self.group(signal, EVENT_STOP << 8 | signal),
             _ => t.hide(pid, 0),
         }
+    }
+
+    /// The process has been stopped by `signal`.
+    ///
+    /// If the tracer has not given that to any of its threads, the translator's thread has taken it, which is none of the
+    /// guest's: then the signal itself is reported first.
+    fn group(&mut self, signal: i32, code: i32) -> Seen {
+        let process = self.tracee().process;
+        let known = self.map.values().any(|t| t.process == process && t.stops);
+        if !known && remote::has_translator(process) {
+            return self.bring(Due::Signal(SigInfo::user(signal)));
+        }
+        self.notice_door();
+        self.tracee().visible(code, At::Loose, What::Group, 0)
     }
 
     /// Learns where the door is, if the thread is where it can be learnt.
@@ -455,10 +469,7 @@ impl Classifier<'_> {
             }
             return seen;
         }
-        let Ok(info) = remote::info(pid) else {
-            self.notice_door();
-            return self.tracee().visible(signal, At::Loose, What::Group, 0);
-        };
+        let Ok(info) = remote::info(pid) else { return self.group(signal, signal) };
         if signal == libc::SIGSTOP && t.birth != Birth::Past {
             // The first stop of a child that is not seized.
             if t.birth == Birth::Held {
