@@ -13,7 +13,7 @@ fn check(program: &str) {
     let wanted = std::fs::read(base.with_extension("expected")).expect("no expected output");
     let kernel = guest::compile(&base.with_extension("S"), guest::BARE);
     for (name, engine) in program::ENGINES {
-        let mut jib = Command::new(env!("CARGO_BIN_EXE_jib"));
+        let mut jib = Command::new(program::under_test(env!("CARGO_BIN_EXE_jib")));
         let jib = jib.args(["boot", "--timeout", "60"]).args(*engine).arg(&kernel);
         let run = program::run(jib, Duration::from_secs(90));
         program::check(&format!("{program}, {name}"), &run, &wanted, 0);

@@ -19,7 +19,7 @@ fn check(name: &str) {
         let wanted = program::run(&mut program::qemu(&exe), LIMIT);
         assert!(!wanted.stdout.is_empty(), "{name}{level}: qemu printed nothing: {}", wanted.errors());
         for (engine, options) in ENGINES {
-            let jib = Path::new(env!("CARGO_BIN_EXE_jib"));
+            let jib = program::under_test(env!("CARGO_BIN_EXE_jib"));
             let run = program::run(&mut program::jib(jib, options, &exe), LIMIT);
             program::check(&format!("{name} {level}, {engine}"), &run, &wanted.stdout, wanted.code());
             runs += 1;
@@ -47,7 +47,10 @@ fn other_instruction_choices() {
             let exe = guest::compile(&source, flags);
             let wanted = program::run(&mut program::qemu(&exe), LIMIT);
             for (engine, options) in ENGINES {
-                let run = program::run(&mut program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), options, &exe), LIMIT);
+                let run = program::run(
+                    &mut program::jib(program::under_test(env!("CARGO_BIN_EXE_jib")), options, &exe),
+                    LIMIT,
+                );
                 program::check(&format!("{name} {flags}, {engine}"), &run, &wanted.stdout, wanted.code());
             }
         }
@@ -63,7 +66,8 @@ fn dynamically_linked() {
         let mut qemu = tools::command("qemu-aarch64");
         let wanted = program::run(qemu.args(["-L", "/usr/aarch64-linux-gnu"]).arg(&exe), LIMIT);
         for (engine, options) in ENGINES {
-            let run = program::run(&mut program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), options, &exe), LIMIT);
+            let run =
+                program::run(&mut program::jib(program::under_test(env!("CARGO_BIN_EXE_jib")), options, &exe), LIMIT);
             program::check(&format!("dynamic {name}, {engine}"), &run, &wanted.stdout, wanted.code());
         }
     }

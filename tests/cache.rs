@@ -14,7 +14,7 @@ use jib_testing::{fetch, guest};
 
 /// `jib` without the variables of whoever runs the tests.
 fn jib() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_jib"));
+    let mut command = Command::new(program::under_test(env!("CARGO_BIN_EXE_jib")));
     command.env_remove("JIB_CACHE").env_remove("XDG_CACHE_HOME");
     command
 }
@@ -197,7 +197,8 @@ fn folders_do_not_go_from_user_to_user() {
     let script = "import os, sys; os.setresuid(65534, 0, 0); os.execv(sys.argv[1], sys.argv[1:])";
     let cache = dir.path().join("cache");
     let mut python = tools::command("python3");
-    let text = refusal(python.args(["-c", script, env!("CARGO_BIN_EXE_jib"), "run", "-v", "--cache"]).arg(&cache));
+    python.args(["-c", script]).arg(program::under_test(env!("CARGO_BIN_EXE_jib")));
+    let text = refusal(python.args(["run", "-v", "--cache"]).arg(&cache));
     assert!(text.contains("more rights than its caller") && !cache.exists(), "{text}");
 }
 

@@ -13,7 +13,7 @@ use jib_testing::program::{self, Run};
 use jib_testing::tools::{self, Scratch};
 
 fn exe() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_jib"));
+    let mut command = Command::new(program::under_test(env!("CARGO_BIN_EXE_jib")));
     // What is told must not depend on earlier runs.
     command.env("JIB_CACHE", "off");
     command
@@ -97,7 +97,7 @@ fn a_file_that_may_not_be_read() {
     let dir = Scratch::new("secret");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("cannot chmod");
     let jib = dir.path().join("jib");
-    fs::copy(env!("CARGO_BIN_EXE_jib"), &jib).expect("cannot copy");
+    fs::copy(program::under_test(env!("CARGO_BIN_EXE_jib")), &jib).expect("cannot copy");
     let secret = dir.path().join("secret");
     fs::copy(show(), &secret).expect("cannot copy");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).expect("cannot chmod");

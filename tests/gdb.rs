@@ -70,7 +70,7 @@ fn start(command: &mut Command) -> Waiting {
 }
 
 fn exe() -> Command {
-    Command::new(Path::new(env!("CARGO_BIN_EXE_jib")))
+    Command::new(jib_testing::program::under_test(env!("CARGO_BIN_EXE_jib")))
 }
 
 fn run(program: &Path, args: &[&str]) -> Waiting {

@@ -42,7 +42,7 @@ fn jib(args: &[&str]) -> Command {
     let copy = base.join("jib");
     // Another jib may be running from the old one.
     let fresh = tools::unique(&copy);
-    fs::copy(env!("CARGO_BIN_EXE_jib"), &fresh).expect("cannot copy");
+    fs::copy(program::under_test(env!("CARGO_BIN_EXE_jib")), &fresh).expect("cannot copy");
     fs::rename(&fresh, &copy).expect("cannot rename");
     let mut command = Command::new(copy);
     command.args(args).current_dir(&base).env("HOME", "/root").env("LC_ALL", "C");

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 const PROMPT: &str = "root@jib:~# ";
 
 fn jib(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_jib"));
+    let mut command = Command::new(program::under_test(env!("CARGO_BIN_EXE_jib")));
     command.args(args);
     command
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 const LIMIT: Duration = Duration::from_secs(300);
 
 fn exe() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_jib"))
+    Command::new(program::under_test(env!("CARGO_BIN_EXE_jib")))
 }
 
 fn compiled(source: &str, flags: &str) -> PathBuf {
@@ -171,7 +171,10 @@ fn a_sampled_program_notices_nothing() {
     {
         let program = compiled(&format!("{name}.c"), "-O2 -static");
         for profile in [&[][..], &["--profile", file.to_str().expect("a name")]] {
-            let run = program::run(&mut program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), profile, &program), LIMIT);
+            let run = program::run(
+                &mut program::jib(program::under_test(env!("CARGO_BIN_EXE_jib")), profile, &program),
+                LIMIT,
+            );
             program::check(&format!("{name} {profile:?}"), &run, &wanted(name), code);
         }
     }

@@ -24,7 +24,7 @@ fn flags(more: &str) -> String {
 }
 
 fn jib(options: &[&str], exe: &Path) -> Command {
-    program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), options, exe)
+    program::jib(program::under_test(env!("CARGO_BIN_EXE_jib")), options, exe)
 }
 
 /// Under each engine as natively.

@@ -14,7 +14,7 @@ use jib_testing::{fetch, random::Random};
 const LIMIT: Duration = Duration::from_secs(400);
 
 fn jib(options: &[&str], program: &Path) -> Command {
-    program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), options, program)
+    program::jib(program::under_test(env!("CARGO_BIN_EXE_jib")), options, program)
 }
 
 /// Applets with arguments; all read `text`, a file of numbers and words, in the current directory.

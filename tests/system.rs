@@ -3,7 +3,6 @@
 //! The outputs are in `tests/guest/*/NAME.expected`, as Linux on AArch64 gives them; `qemu-aarch64` cannot be asked,
 //! since it gets some of them wrong (stale code of mapped-twice memory, sequential consistency, `exec`).
 
-use std::path::Path;
 use std::time::Duration;
 
 use jib_testing::program::{self, ENGINES};
@@ -16,7 +15,7 @@ fn check(name: &str, flags: &str, code: i32) {
     let wanted = std::fs::read(base.with_extension("expected")).expect("no expected output");
     let exe = guest::compile(&base.with_extension("c"), flags);
     for (engine, options) in ENGINES {
-        let run = program::run(&mut program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), options, &exe), LIMIT);
+        let run = program::run(&mut program::jib(program::under_test(env!("CARGO_BIN_EXE_jib")), options, &exe), LIMIT);
         program::check(&format!("{name}, {engine}, {flags}"), &run, &wanted, code);
     }
 }
@@ -95,7 +94,8 @@ fn clocks_agree() {
 #[test]
 fn clocks_need_no_system_call() {
     let exe = guest::compile(&tools::root().join("tests/guest/system/clocks.c"), "-O2");
-    let run = program::run(&mut program::jib(Path::new(env!("CARGO_BIN_EXE_jib")), &["--strace"], &exe), LIMIT);
+    let run =
+        program::run(&mut program::jib(program::under_test(env!("CARGO_BIN_EXE_jib")), &["--strace"], &exe), LIMIT);
     let calls = run.errors().lines().filter(|l| l.contains(" clock_gettime(") || l.contains(" gettimeofday(")).count();
     // 40,000 readings, half of them by the kernel on purpose, and one for each millisecond.
     assert!((20_000..30_000).contains(&calls), "{calls} calls");

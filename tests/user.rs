@@ -18,7 +18,7 @@ fn compiled(name: &str, flags: &str) -> PathBuf {
 }
 
 fn exe() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_jib"))
+    program::under_test(env!("CARGO_BIN_EXE_jib"))
 }
 
 fn jib(options: &[&str], program: &Path, args: &[&str]) -> Run {

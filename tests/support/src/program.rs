@@ -23,6 +23,12 @@ pub const ENGINES: &[(&str, &[&str])] = &[
     ("jit again", &["--engine", "jit"]),
 ];
 
+/// The `jib` to be tested: what `JIB_UNDER_TEST` names, else `built`, which cargo has made for the tests.
+pub fn under_test(built: &'static str) -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| std::env::var_os("JIB_UNDER_TEST").map_or_else(|| built.into(), PathBuf::from))
+}
+
 /// What a program left.
 #[derive(Clone, Debug)]
 pub struct Run {
