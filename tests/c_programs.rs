@@ -2,7 +2,6 @@
 //!
 //! `cargo test --test c_programs sort` runs one of them.
 
-use std::path::Path;
 use std::time::Duration;
 
 use jib_testing::program::{self, ENGINES};
