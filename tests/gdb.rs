@@ -246,6 +246,16 @@ fn a_crash_is_seen_before_it_kills() {
     assert_eq!(session.status.signal(), Some(11));
 }
 
+/// Return addresses are signed; GDB finds its way through them all the same, and tells that they are.
+#[test]
+fn signed_return_addresses() {
+    let program = threads("-g -O0 -static -mbranch-protection=pac-ret");
+    let waiting = start(exe().args(["run", "--cpu=max", "--gdb=127.0.0.1:0", "-E", "CRASH=1", "--"]).arg(&program));
+    let script = "info registers pauth_cmask\nbreak worker\ncontinue\nbreak add\nset scheduler-locking on\ncontinue\nbacktrace\nkill\n";
+    let session = waiting.debug(Some(&program), script);
+    session.said(&["pauth_cmask", "0x7f000000000000", "#0  add", "in worker", "#2  ", "[PAC] in start_thread"]);
+}
+
 /// A program that runs and one that waits in the kernel are both stopped by Ctrl-C, and `kill` ends them.
 #[test]
 fn interrupt_and_kill() {

@@ -8,7 +8,8 @@ use std::num::NonZeroUsize;
 
 use gdbstub::arch::{Arch, Registers};
 use gdbstub_arch::aarch64::reg::id::AArch64RegId as RegId;
-use jib_frontend_aarch64::cpu;
+use jib_frontend_aarch64::cpu::{self, Feature, Profile};
+use jib_frontend_aarch64::pauth;
 use jib_frontend_aarch64::system::state::{self, pstate};
 use jib_frontend_aarch64::system::sysreg::{self, Encoding, SYSREGS, Store, reg};
 use jib_ir::state::{State, slot};
@@ -110,10 +111,18 @@ fn stack_pointer(s: &State, el1: bool) -> jib_ir::state::Slot {
 
 /// SP_EL1, which has no row: EL1 itself cannot name it.
 const SP_EL1: Encoding = Encoding::new(3, 4, 4, 1, 0);
+/// Which bits of pointers to data and to code are their authentication codes: names of GDB's, which are no registers, with
+/// encodings that no register has.
+const MASKS: [(&str, Encoding); 2] =
+    [("pauth_dmask", Encoding::new(2, 7, 15, 15, 6)), ("pauth_cmask", Encoding::new(2, 7, 15, 15, 7))];
 
 fn place(s: &State, encoding: Encoding, system: bool) -> Option<Place> {
     match encoding {
         reg::TPIDR_EL0 => return Some(Place::Word(slot::TPIDR, u64::MAX)),
+        _ if !system && signs_pointers(s) => {
+            let which = MASKS.iter().position(|(_, mask)| *mask == encoding)?;
+            return Some(Place::Const(pauth::masks(s)[which]));
+        }
         _ if !system => return None,
         reg::SP_EL0 => return Some(Place::Word(stack_pointer(s, false), u64::MAX)),
         SP_EL1 => return Some(Place::Word(stack_pointer(s, true), u64::MAX)),
@@ -124,6 +133,11 @@ fn place(s: &State, encoding: Encoding, system: bool) -> Option<Place> {
         Store::Const(v) => Some(Place::Const(v)),
         Store::Board | Store::Own => None,
     }
+}
+
+/// Does the processor of `s` put codes into pointers?
+pub fn signs_pointers(s: &State) -> bool {
+    Profile::of(s).has(Feature::Pauth)
 }
 
 /// The value of a register, little-endian; `None` if there is none to show.
@@ -170,8 +184,8 @@ pub fn write(s: &mut State, id: RegId, bytes: &[u8], system: bool) -> bool {
     true
 }
 
-/// The description that GDB asks for.
-pub fn description(system: bool) -> String {
+/// The description that GDB asks for; of a process, with what it needs to know of signed pointers if there are any.
+pub fn description(system: bool, signed: bool) -> String {
     let mut out = String::from(
         "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">\
          <architecture>aarch64</architecture><feature name=\"org.gnu.gdb.aarch64.core\">",
@@ -196,6 +210,11 @@ pub fn description(system: bool) -> String {
         format!("<reg name=\"{name}\" bitsize=\"64\" regnum=\"{n}\" {kind}/>")
     };
     out += &row("tpidr", reg::TPIDR_EL0);
+    if signed && !system {
+        // GDB 13 knows this name alone, later ones know `pauth_v2`, too.
+        out += "</feature><feature name=\"org.gnu.gdb.aarch64.pauth\">";
+        out.extend(MASKS.map(|(name, encoding)| row(name, encoding)));
+    }
     if system {
         out += "</feature><feature name=\"jib.system\">";
         let blank = State::default();
@@ -283,9 +302,24 @@ mod tests {
     }
 
     #[test]
+    fn the_codes_of_pointers_have_masks_where_there_are_codes() {
+        let mut s = State::default();
+        for profile in [Profile::Default, Profile::Max] {
+            profile.apply(&mut s);
+            for (i, (_, encoding)) in MASKS.into_iter().enumerate() {
+                let id = id(usize::from(encoding.0)).expect("a number that the protocol allows");
+                let wanted = (profile == Profile::Max).then(|| pauth::masks(&s)[i].to_le_bytes().to_vec());
+                assert_eq!(read(&s, id, false), wanted);
+                assert!(!write(&mut s, id, &[0; 8], false));
+            }
+        }
+    }
+
+    #[test]
     fn the_description_names_each_register_once() {
-        for system in [false, true] {
-            let text = description(system);
+        for (system, signed) in [(false, false), (false, true), (true, false)] {
+            let text = description(system, signed);
+            assert_eq!(text.contains("pauth_cmask"), signed);
             let names: Vec<&str> = text.split("<reg name=\"").skip(1).filter_map(|r| r.split('"').next()).collect();
             let mut unique = names.clone();
             unique.sort_unstable();

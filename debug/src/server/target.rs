@@ -1,5 +1,6 @@
 //! The guest as `gdbstub` sees it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,8 @@ pub(super) struct Stub {
     /// Memory addresses are physical.
     pub(super) physical: bool,
     pub(super) files: Files,
-    description: String,
+    /// Made when it is asked for: the threads are there then.
+    description: OnceCell<String>,
     /// The debugger has asked for the guest's death.
     pub(super) killed: bool,
     /// The thread whose memory or registers were asked for last.
@@ -53,7 +55,6 @@ pub(super) struct Stub {
 
 impl Stub {
     pub(super) fn new(session: Arc<Session>, debuggee: Arc<dyn Debuggee>) -> Stub {
-        let description = registers::description(debuggee.is_system());
         Stub {
             session,
             debuggee,
@@ -61,7 +62,7 @@ impl Stub {
             locked: false,
             physical: false,
             files: Files::default(),
-            description,
+            description: OnceCell::new(),
             killed: false,
             current: None,
         }
@@ -69,6 +70,11 @@ impl Stub {
 
     pub(super) fn is_system(&self) -> bool {
         self.debuggee.is_system()
+    }
+
+    fn signs_pointers(&self) -> bool {
+        let thread = self.session.threads().first().copied();
+        thread.and_then(|id| self.session.state(id)).is_some_and(|s| registers::signs_pointers(&s))
     }
 
     pub(super) fn file(&self, path: &Path) -> Option<PathBuf> {
@@ -321,7 +327,10 @@ impl TargetDescriptionXmlOverride for Stub {
         buf: &mut [u8],
     ) -> TargetResult<usize, Self> {
         match annex {
-            b"target.xml" => Ok(part(self.description.as_bytes(), offset, length, buf)),
+            b"target.xml" => {
+                let make = || registers::description(self.is_system(), self.signs_pointers());
+                Ok(part(self.description.get_or_init(make).as_bytes(), offset, length, buf))
+            }
             _ => Err(TargetError::NonFatal),
         }
     }
