@@ -281,14 +281,14 @@ impl Ram {
         let (low, high): (u64, u64);
         // SAFETY: `at` lies inside the mapping with room for 16 bytes and is aligned, since the mapping
         // is page-aligned; all x86-64 processors but the first few have the instruction. RBX is not
-        // ours to name as an operand: it is swapped in and out.
+        // ours to name as an operand: it is swapped in and out, so no operand may happen to be there.
         unsafe {
             std::arch::asm!(
-                "xchg {new_low}, rbx",
-                "lock cmpxchg16b [{at}]",
-                "mov rbx, {new_low}",
-                at = in(reg) at,
-                new_low = inout(reg) new as u64 => _,
+                "xchg rsi, rbx",
+                "lock cmpxchg16b [rdi]",
+                "mov rbx, rsi",
+                in("rdi") at,
+                inout("rsi") new as u64 => _,
                 in("rcx") (new >> 64) as u64,
                 inout("rax") expected as u64 => low,
                 inout("rdx") (expected >> 64) as u64 => high,
