@@ -57,6 +57,7 @@ pub use elf::ElfError;
 pub use error::Error;
 pub use process::AtExit;
 pub use spare::Allocator;
+pub use syscall::CallLog;
 
 /// What to run, and how.
 #[derive(Clone)]
@@ -85,8 +86,8 @@ pub struct Config {
     pub core: CoreFile,
     /// Panic at the system call of this number, which must be one that does not exist: a test of what happens then.
     pub panic_at: Option<u32>,
-    /// Log every system call to standard error.
-    pub strace: bool,
+    /// Log every system call and signal to standard error, so written.
+    pub strace: Option<CallLog>,
     /// Report what is not supported.
     pub verbose: bool,
     /// The processor that the program sees.
@@ -132,7 +133,7 @@ impl Config {
             traced: false,
             filters_fd: None,
             release: None,
-            strace: false,
+            strace: None,
             verbose: false,
             cpu: Profile::default(),
             backend: jib_backend::Options::default(),

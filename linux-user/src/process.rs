@@ -18,6 +18,7 @@ use crate::own::OwnFds;
 use crate::ptrace::{Ledger, Tracees};
 use crate::seccomp;
 use crate::space::{AddressSpace, Changed};
+use crate::syscall::CallLog;
 use crate::syscall::uring::Rings;
 use crate::vdso::Vdso;
 
@@ -28,6 +29,8 @@ pub type AtExit = Arc<dyn Fn(&Translator<A64>) + Send + Sync>;
 pub(crate) struct Process {
     /// Translations.
     pub translator: Arc<Translator<A64>>,
+    /// How system calls are logged, if they are.
+    pub log_format: CallLog,
     /// Memory.
     pub space: Arc<AddressSpace>,
     /// Clocks, and the signal return.

@@ -28,6 +28,7 @@ use crate::signal::action::Actions;
 use crate::signal::host::{Context, HandlerStack, block_all, install_fault_handlers, set_host_mask, share_samplers};
 use crate::space::AddressSpace;
 use crate::stack::{self, Contents};
+use crate::syscall::CallLog;
 use crate::syscall::ids::Ids;
 use crate::thread::{Role, Thread};
 use crate::vdso::Vdso;
@@ -115,7 +116,7 @@ fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread,
         cache: cache.as_ref().map(|dir| dir.as_fd().as_raw_fd()),
         maps: publish(&space),
         // A copy of standard error that the guest does not close by accident.
-        log: if config.strace { own::keep(2).ok().or(Some(2)) } else { None },
+        log: if config.strace.is_some() { own::keep(2).ok().or(Some(2)) } else { None },
         watched: config.gdb.is_some()
             || config.trace.is_some()
             || config.at_exit.is_some()
@@ -123,6 +124,7 @@ fn first_thread(mut config: Config, target: Target, mask: u64) -> Result<Thread,
     };
     let disclosed = disclose(&stack.places, &stack.auxv);
     let process = Process {
+        log_format: config.strace.unwrap_or(CallLog::Text),
         vdso,
         translator,
         space,

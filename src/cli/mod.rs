@@ -18,7 +18,7 @@ use crate::bench::engines::Engine as BenchEngine;
 use crate::cmd::binfmt;
 use crate::{qemu, report};
 pub(crate) use boot::BootArgs;
-pub(crate) use run::{CacheArgs, EmitArgs, EngineArgs, RootArgs, RunArgs, StatsArgs};
+pub(crate) use run::{CacheArgs, EmitArgs, EngineArgs, RootArgs, RunArgs, StatsArgs, Strace};
 pub(crate) use values::{addresses, size};
 use values::{assignment, not_empty};
 
@@ -26,7 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   jib ./hello world                    run an AArch64 program (short for `jib run`)
   jib run -L /opt/arm64-root ./app     look absolute paths up there first: dynamic linker, libraries, /etc
-  jib run --strace ./app               log system calls
+  jib run --strace=time ./app          log system calls and how long each takes
   jib run --engine interp ./app        interpreter only
   jib run --gdb ./app                  wait for `gdb-multiarch -ex 'target remote :1234'`
   jib run --cpu v8.0 ./app             as on an older processor (`jib cpu` lists them)
@@ -216,9 +216,9 @@ pub(crate) struct ShellArgs {
     /// the kernel's would go, by `ulimit -c` and /proc/sys/kernel/core_pattern]
     #[arg(long, value_name = "FILE|off", value_parser = OsStringValueParser::new().try_map(not_empty))]
     pub(crate) core: Option<OsString>,
-    /// Log every system call to standard error
-    #[arg(long)]
-    pub(crate) strace: bool,
+    /// Log every system call and signal to standard error; with times, or as an object of JSON a line
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub(crate) strace: Option<Strace>,
     /// Tell what is left out, and what is not supported when a program meets it
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn options_end_at_the_program() {
         let r = run(&["jib", "--stats", "ls", "-l", "--strace", "--", "x"]);
-        assert!(r.stats.stats && !r.strace);
+        assert!(r.stats.stats && r.strace.is_none());
         assert_eq!(r.command, ["ls", "-l", "--strace", "--", "x"]);
         assert_eq!(run(&["jib", "run", "--", "run"]).command, ["run"]);
     }

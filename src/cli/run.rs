@@ -7,6 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
 use jib_debug::address::Address;
 use jib_frontend_aarch64::cpu::Profile;
+use jib_linux_user::CallLog;
 
 use super::Stage;
 use super::values::{assignment, bind, cpu, not_empty};
@@ -14,6 +15,28 @@ use crate::profile::perf;
 
 /// Where a debugger is waited for.
 pub(super) const GDB: &str = "127.0.0.1:1234";
+
+/// How system calls are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strace {
+    /// Thread, call, arguments, result
+    Text,
+    /// The same with the time of day (UTC) and how long the call took
+    Time,
+    /// An object of JSON per line: time, pid, tid, call, nr, args, result, errno, seconds; or signal, code, address
+    Json,
+}
+
+impl Strace {
+    /// What linux-user calls it.
+    pub(crate) fn format(self) -> CallLog {
+        match self {
+            Strace::Text => CallLog::Text,
+            Strace::Time => CallLog::Time,
+            Strace::Json => CallLog::Json,
+        }
+    }
+}
 
 /// Which executors to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -173,9 +196,9 @@ pub(crate) struct RunArgs {
     /// Size of the main thread's stack in KiB
     #[arg(short = 's', long, value_name = "KIB", value_parser = clap::value_parser!(u64).range(64..=1 << 30))]
     pub(crate) stack: Option<u64>,
-    /// Log every system call to standard error
-    #[arg(long)]
-    pub(crate) strace: bool,
+    /// Log every system call and signal to standard error; with times, or as an object of JSON a line
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub(crate) strace: Option<Strace>,
     /// Wait for GDB before the first instruction (at 127.0.0.1:1234 unless said otherwise) and obey it
     #[arg(long, value_name = "[HOST]:PORT|unix:PATH", num_args = 0..=1, require_equals = true, default_missing_value = GDB)]
     pub(crate) gdb: Option<Address>,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use jib_backend::cache_dir::CacheDir;
 use jib_backend::{CodeListener, Translator};
 use jib_debug::address::Listener;
@@ -15,7 +16,7 @@ use jib_linux_user::{Config, CoreFile, Error, ExitStatus, die_of, has_borrowed_r
 
 use super::emit::AtEnd;
 use super::{cache, debugger, root, stats};
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, Strace};
 use crate::profile::{Profile, perf};
 use crate::report::{self, CANNOT_RUN, NOT_FOUND, USAGE};
 
@@ -84,7 +85,7 @@ fn config(args: &RunArgs, cpu: cpu::Profile) -> Option<Config> {
     config.env = environment(args, config.env);
     config.sysroot = args.sysroot.clone();
     config.release = args.release.clone();
-    config.strace = args.strace;
+    config.strace = args.strace.map(Strace::format);
     config.verbose = args.verbose;
     config.cpu = cpu;
     config.backend = args.engine.options();
@@ -192,7 +193,9 @@ fn reexec(args: &RunArgs) -> Vec<OsString> {
     }
     // A file would be begun anew by each program.
     let trace = args.trace && args.log_file.is_none();
-    for (name, on) in [("--trace", trace), ("--strace", args.strace), ("--verbose", args.verbose)] {
+    let strace = args.strace.and_then(|format| format.to_possible_value());
+    out.extend(strace.map(|format| format!("--strace={}", format.get_name()).into()));
+    for (name, on) in [("--trace", trace), ("--verbose", args.verbose)] {
         out.extend(on.then(|| name.into()));
     }
     out.extend(args.stats.to_args());

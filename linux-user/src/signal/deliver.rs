@@ -9,6 +9,7 @@ use super::frame::{self, FaultRecord};
 use super::{AltStack, SS_AUTODISARM, SigInfo, bit, host};
 use crate::mem::SEGV_MAPERR;
 use crate::run::Ended;
+use crate::syscall::strace;
 use crate::thread::Thread;
 use crate::{ExitStatus, host::Errno};
 
@@ -54,6 +55,9 @@ impl Thread {
     pub(crate) fn deliver(&mut self, info: &SigInfo, fault: FaultRecord) -> Option<Ended> {
         let signal = info.signal();
         let action = self.actions.get(signal);
+        if action.handler != IGNORE {
+            strace::signal(&self.process, info);
+        }
         if action.is_handler() {
             return self.call_handler(info, &action, fault);
         }
@@ -84,6 +88,7 @@ impl Thread {
         }
         let blocked = self.context.mask() & bit(signal) != 0;
         let end = if blocked || !self.actions.get(signal).is_handler() {
+            strace::signal(&self.process, info);
             self.report_death(signal, fault.addr);
             self.death = Some(*info);
             Some(Ended::Process(ExitStatus::Signaled(signal)))

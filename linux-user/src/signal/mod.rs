@@ -110,6 +110,11 @@ impl SigInfo {
         self.put(8, code);
     }
 
+    /// `si_addr` of a fault
+    pub(crate) fn address(&self) -> u64 {
+        self.words()[2]
+    }
+
     /// `si_pid`
     pub(crate) fn sender(&self) -> i32 {
         self.word(16)

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::path::{Meaning, absolute};
-use super::{Answer, Args, string_in, word_in};
+use super::{Answer, Args, strace, string_in, word_in};
 use crate::elf::{self, ElfError};
 use crate::host::{Errno, try_call};
 use crate::loader;
@@ -160,6 +160,12 @@ fn execute(t: &mut Thread, request: &Request) -> Answer {
     // A child that was only made to execute has nothing worth keeping.
     if t.role == Role::Main && !t.is_traced() {
         t.process.translator.keep();
+    }
+    let allowed = [dir as u64, path, libc::X_OK as u64, (flags | libc::AT_EACCESS) as u64];
+    if t.process.own.log.is_some() && try_call(libc::SYS_faccessat2, &allowed).is_ok() {
+        // If it succeeds, nothing of us is left that could tell.
+        let asked = &t.vcpu.state;
+        strace::log(t, asked.x(8) as u32, &std::array::from_fn(|i| asked.x(i)), None, None);
     }
     let result = t.pass(libc::SYS_execveat, [dir as u64, path, argv_at, request.envp, flags as u64, 0]);
     block_all();

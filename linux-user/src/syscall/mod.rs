@@ -11,7 +11,7 @@ mod path;
 mod procfs;
 mod seccomp;
 mod signal;
-mod strace;
+pub(crate) mod strace;
 mod system;
 mod table;
 mod task;
@@ -21,6 +21,9 @@ mod wait;
 
 pub(crate) use exec::ExecCall;
 pub(crate) use file::HostStat;
+pub use strace::CallLog;
+
+use std::time::Instant;
 
 use crate::host::{self, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, Errno};
 use crate::mem;
@@ -104,6 +107,7 @@ const fn may_map(nr: u32) -> bool {
 }
 
 fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {
+    let began = strace::begin(&t.process);
     let s = &t.vcpu.state;
     let mut args: Args = std::array::from_fn(|i| s.x(i));
     if let Some(mode) = t.process.filters.take(&mut t.filters_seen, &t.seccomp) {
@@ -117,7 +121,7 @@ fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {
     let Some(row) = table::find(nr) else {
         assert!(t.process.panic_at != Some(nr), "as asked for by --panic-at {nr}");
         t.process.report_unknown(nr, "unknown");
-        return finish(t, nr, &args, Errno(libc::ENOSYS).raw());
+        return finish(t, nr, &args, Errno(libc::ENOSYS).raw(), began);
     };
     let room = if may_map(nr) { spare::before_mapping() } else { Ok(()) };
     let result = match row.action {
@@ -126,7 +130,7 @@ fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {
         Action::Path(host_nr, index) => path::pass(t, host_nr, args, index),
         Action::Call(f) => f(t, &args),
         Action::Leave(f) => {
-            strace::log(t, nr, &args, None);
+            strace::log(t, nr, &args, None, began);
             return f(t, &args);
         }
         Action::Optional => Err(Errno(libc::ENOSYS)),
@@ -135,17 +139,17 @@ fn make(t: &mut Thread, mut nr: u32) -> Option<Ended> {
             Err(Errno(libc::ENOSYS))
         }
     };
-    finish(t, nr, &args, result.unwrap_or_else(Errno::raw))
+    finish(t, nr, &args, result.unwrap_or_else(Errno::raw), began)
 }
 
-fn finish(t: &mut Thread, nr: u32, args: &Args, result: i64) -> Option<Ended> {
+fn finish(t: &mut Thread, nr: u32, args: &Args, result: i64, began: Option<Instant>) -> Option<Ended> {
     t.context.remember(nr, result);
     match result {
         ERESTARTSYS => t.restart = true,
         ERESTARTNOINTR => t.step_back(),
         _ => t.vcpu.state.set_x(0, result as u64),
     }
-    strace::log(t, nr, args, Some(result));
+    strace::log(t, nr, args, Some(result), began);
     None
 }
 

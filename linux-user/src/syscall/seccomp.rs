@@ -115,7 +115,7 @@ pub(crate) fn intercept(t: &mut Thread, nr: &mut u32, args: &mut Args) -> Option
     let verdict = t.seccomp.verdict(*nr, t.vcpu.state.pc(), args);
     let Verdict::Trace(datum) = verdict else { return obey(t, verdict, *nr, args) };
     match t.traced_filter(*nr, datum) {
-        None => Some(finish(t, *nr, args, Errno(libc::ENOSYS).raw())),
+        None => Some(finish(t, *nr, args, Errno(libc::ENOSYS).raw(), None)),
         // The tracer wants no call.
         Some(u32::MAX) => Some(None),
         Some(other) => {
@@ -135,12 +135,12 @@ fn obey(t: &mut Thread, verdict: Verdict, nr: u32, args: &Args) -> Option<Option
     let pc = t.vcpu.state.pc();
     match verdict {
         Verdict::Allow => None,
-        Verdict::Trace(_) => Some(finish(t, nr, args, Errno(libc::ENOSYS).raw())),
+        Verdict::Trace(_) => Some(finish(t, nr, args, Errno(libc::ENOSYS).raw(), None)),
         Verdict::Notify => match t.pass(notify::host_number(nr), *args) {
             result if notify::lets_pass(result) => None,
-            result => Some(finish(t, nr, args, result)),
+            result => Some(finish(t, nr, args, result, None)),
         },
-        Verdict::Errno(e) => Some(finish(t, nr, args, -(e as i64))),
+        Verdict::Errno(e) => Some(finish(t, nr, args, -(e as i64), None)),
         Verdict::Trap(datum) => {
             let info = SigInfo::filtered(pc, nr, seccomp::ARCH, datum);
             Some(t.force(&info, FaultRecord::default()))
