@@ -8,7 +8,6 @@ use rustc_hash::FxHashMap;
 use super::{At, PAGE, PageWords};
 
 /// See the module documentation.
-#[derive(Default)]
 pub(super) struct Seen {
     /// By the number of the page that they are invalidated by: few modes see the same one, at few guest addresses.
     pages: FxHashMap<u64, Vec<Page>>,
@@ -135,12 +134,13 @@ mod tests {
         seen.forget(&(0..u64::MAX));
         assert!(!seen.contains(at(0x1000, 0)) && !seen.contains(at(0x2000, 1)));
     }
+
     #[test]
     fn where_addresses_are_translated_the_physical_page_counts() {
         let at = |pc, page| At { key: Key { pc, mode: 0 }, page };
         let mut seen = Seen::new(true);
         let blocks = [at(0xffff_8000, 0x5000), at(0x1008, 0x5000), at(0x1008, 0x6000)];
-        blocks.into_iter().for_each(|at| seen.add(at));
+        assert!(blocks.into_iter().all(|at| seen.add(at)));
         assert!(!seen.contains(at(0xffff_8000, 0x6000)));
         seen.forget(&(0x1000..0x2000));
         assert_eq!(blocks.map(|at| seen.contains(at)), [true; 3]);
