@@ -53,10 +53,10 @@ impl<G: Guest> Translator<G> {
         };
         let (begun, mut made) = self.with_cache(|c| (c.begin_lift(), c.take_unkept()));
         let run = self.with_cache(Cache::take_run).into_iter().filter(|at| store.image(at.key.pc).is_some());
-        let lift = |at| -> Option<(At, Region, Vec<u32>)> {
+        let lift = |at| -> Option<(At, Region)> {
             let mut region = Region::default();
             self.lift_once(&mut region, at).ok()?;
-            Some((at, region, Vec::new()))
+            Some((at, region))
         };
         self.translate_interpreted(run.filter_map(lift), &mut made);
         let mut files: HashMap<Image, Vec<Record>> = HashMap::new();
@@ -84,20 +84,15 @@ impl<G: Guest> Translator<G> {
         Some(Record::new(at.key, made.tier, (ranges, words), made.code))
     }
 
-    /// Adds code of `blocks` that have none, each with the words of its guest code, if they are to be kept with it.
-    pub(crate) fn translate_interpreted(
-        &self,
-        mut blocks: impl Iterator<Item = (At, Region, Vec<u32>)>,
-        made: &mut Vec<Made>,
-    ) {
+    /// Adds code of `blocks` that have none.
+    fn translate_interpreted(&self, mut blocks: impl Iterator<Item = (At, Region)>, made: &mut Vec<Made>) {
         let Some(mut compiler) = self.quick_compiler() else { return };
         let (start, budget) = (entry::thread_nanos(), entry::process_nanos() / 4);
         while entry::thread_nanos() - start <= budget {
-            let Some((at, mut region, words)) = blocks.next() else { return };
+            let Some((at, mut region)) = blocks.next() else { return };
             compiler.optimize(&mut region);
             if let Some(code) = compiler.compile(&region, self.stub) {
-                let subject = Subject { words, ..Subject::of(&region, at.page) };
-                made.push(Made { subject, tier: Tier::Quick, code });
+                made.push(Made { subject: Subject::of(&region, at.page), tier: Tier::Quick, code });
             }
         }
     }

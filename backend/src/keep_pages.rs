@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jib_ir::guest::{Fetch, Guest};
-use jib_ir::region::Region;
+use jib_ir::region::{Key, Region};
 use jib_ir::runtime::Fault;
 
-use crate::cache::{Cache, Made, PAGE, Subject, Tier, Unit, virtual_page};
-use crate::store::{PageStore, Piece, Record};
+use crate::cache::{At, Cache, Made, PAGE, Subject, Tier, Unit, virtual_page};
+use crate::store::{Kept, PageStore, Piece, Record};
 use crate::translator::Translator;
 
 /// The words of a page that a lift has read.
@@ -49,13 +49,22 @@ impl WordsRead {
 }
 
 impl<G: Guest> Translator<G> {
+    /// The unit of `at` with code from what is kept, if there is some of the guest's code.
+    pub(crate) fn recall_page_at(&self, at: At) -> Option<Arc<Unit>> {
+        self.kept_pages(at.key)?.find(at.key).next()?;
+        let (unit, _) = self.with_cache(|c| c.unit(at));
+        (unit.code.load(Ordering::Acquire) != 0 || self.recall_page(&unit)).then_some(unit)
+    }
+
+    /// What is kept, if code at `key` may be there.
+    fn kept_pages(&self, key: Key) -> Option<Arc<Kept>> {
+        self.pages.as_ref().filter(|_| PageStore::takes(key.pc)).and_then(|p| p.kept(&self.options))
+    }
+
     /// Takes the code of `unit` from what is kept, if there is some of the guest's code.
     pub(crate) fn recall_page(&self, unit: &Unit) -> bool {
         let key = unit.at.key;
-        let Some(kept) = self.pages.as_ref().filter(|_| PageStore::takes(key.pc)).and_then(|p| p.kept(&self.options))
-        else {
-            return false;
-        };
+        let Some(kept) = self.kept_pages(key) else { return false };
         let mut lift = None;
         for piece in kept.find(key) {
             let begun = *lift.get_or_insert_with(|| self.with_cache(Cache::begin_lift));
@@ -86,15 +95,11 @@ impl<G: Guest> Translator<G> {
         Some((Subject { at, ranges, words: Vec::new() }, tier, code))
     }
 
-    /// Writes what was translated since the last time to the store. Blocks that have only been interpreted are
-    /// translated for it, as long as that takes less than a quarter of the process's time so far.
+    /// Writes what was translated since the last time to the store. Not what ran once: to look for it, compare it and copy
+    /// it costs what lifting it again does.
     pub fn keep_pages(&self) {
         let Some(pages) = &self.pages else { return };
-        let mut made = self.with_cache(Cache::take_unkept);
-        let interpreted = self.with_cache(Cache::take_interpreted);
-        let block = |unit: &Arc<Unit>| Some(Region::clone(&*self.block(unit)?));
-        let blocks = interpreted.iter().filter_map(|u| Some((u.at, block(u)?, u.words.get()?.clone())));
-        self.translate_interpreted(blocks, &mut made);
+        let made = self.with_cache(Cache::take_unkept);
         let records: Vec<Record> = made.into_iter().map(record).collect();
         pages.add(&self.options, &records);
     }

@@ -236,19 +236,21 @@ impl<G: Guest> Translator<G> {
     /// What there is for `at`; `thread` is the caller's. A new block is lifted into `room`.
     pub(crate) fn find(&self, at: At, thread: &Thread, room: &mut Region) -> Result<Found, Fault> {
         let once = self.quick_wanted() && self.options.quick > 0 && self.options.threshold > 0;
-        let once = once && self.options.memory == Memory::Host;
         let (known, first) = self.with_cache(|c| c.known(at, once));
         if let Some(unit) = known.filter(|u| u.code.load(Ordering::Acquire) != 0).or_else(|| self.recall(at, thread)) {
             return Ok(Found::Unit(unit));
         }
         if first {
+            if let Some(unit) = self.recall_page_at(at) {
+                return Ok(Found::Unit(unit));
+            }
             let _sampled = sample::translating();
             self.lift_once(room, at)?;
             return Ok(Found::New);
         }
-        let (unit, new) = self.with_cache(|c| c.unit(at));
-        if new && once {
-            unit.runs.store(1, Ordering::Relaxed);
+        let (unit, _) = self.with_cache(|c| c.unit(at));
+        if once {
+            unit.runs.fetch_max(1, Ordering::Relaxed);
         }
         self.recall_page(&unit);
         Ok(Found::Unit(unit))
@@ -275,16 +277,9 @@ impl<G: Guest> Translator<G> {
     pub(crate) fn lift_block(&self, unit: &Arc<Unit>) -> Result<bool, Fault> {
         let (_sampled, start) = (sample::translating(), self.options.measure.then(std::time::Instant::now));
         let lift = self.with_cache(Cache::begin_lift);
-        let read = self.words_read(unit.at);
         let mut region = Region::default();
-        match self.lift(&mut region, unit.at, Limit::BLOCK, &ALL_WORDS, &|_| true, read.as_ref()) {
+        match self.lift(&mut region, unit.at, Limit::BLOCK, &ALL_WORDS, &|_| true, None) {
             Ok(()) => {
-                if let Some(words) = read.and_then(|read| read.of(&region))
-                    && !unit.note_words(words)
-                {
-                    self.with_cache(Cache::forget_lift);
-                    return Ok(false);
-                }
                 // Most blocks run once or twice; the quick tier optimises what it translates.
                 if !self.quick_wanted() {
                     jib_ir::passes::run(&mut region);

@@ -257,7 +257,8 @@ fn kept_translations_are_of_the_code_that_is_there() {
                 assert_eq!(text, wanted, "{name}, {kind}, {round}");
                 // The first one writes itself thousands of functions, one over the other; not all of them are kept.
                 let fewer = name == "code" || stats.blocks_lifted < first.blocks_lifted;
-                assert!(stats.recalled > 20 && fewer, "{name}, {stats:?}");
+                // What ran once is not kept.
+                assert!(stats.recalled > 10 && fewer, "{name}, {stats:?}");
             }
         }
     }

@@ -142,6 +142,8 @@ fn the_next_boot_finds_the_kernel_where_it_was_and_its_translations() {
     assert!(first.starts_with("ffff") && cold.recalled == 0, "{first}");
     let (second, warm) = run("a");
     assert_eq!(second, first);
-    assert!(warm.recalled > 20_000 && warm.blocks_lifted < cold.blocks_lifted / 5, "{warm:?}");
+    // What ran once is not kept.
+    assert!(warm.recalled > 8_000 && warm.blocks_lifted < cold.blocks_lifted / 2, "{warm:?}");
+    assert!(warm.quick_insns < cold.quick_insns / 10, "{warm:?}");
     assert_ne!(run("b").0, first, "another user's kernel is elsewhere");
 }

@@ -25,8 +25,6 @@ pub(crate) struct Made {
     pub(crate) code: Code,
 }
 
-/// Most units that are remembered for having been lifted.
-pub(super) const MOST_LIFTED: usize = 1 << 17;
 /// About how many bytes of dead translations wait to be kept.
 pub(super) const MOST_BURIED: usize = 64 << 20;
 
@@ -76,13 +74,6 @@ impl Cache {
         let subject = r.subject.clone();
         r.subject.words = Vec::new();
         Made { subject, tier: r.tier, code }
-    }
-
-    /// Units lifted since this was last asked that have no code, if pages are kept.
-    pub(crate) fn take_interpreted(&mut self) -> Vec<Arc<Unit>> {
-        let mut units = std::mem::take(&mut self.lifted);
-        units.retain(|u| u.code.load(Ordering::Relaxed) == 0 && !u.too_hard.load(Ordering::Relaxed));
-        units
     }
 
     /// Blocks that have run since this was last asked, and have no code.

@@ -26,8 +26,8 @@ use crate::compile::Code;
 use crate::options::{CodeListener, Published};
 use crate::store::Module;
 use crate::vcpu::Idle;
+use keeping::MOST_BURIED;
 pub(crate) use keeping::{Keeping, Made};
-use keeping::{MOST_BURIED, MOST_LIFTED};
 use seen::Seen;
 pub(crate) use thread::{OUTSIDE, Table, Thread};
 pub(crate) use unit::{At, Unit};
@@ -148,8 +148,6 @@ pub(crate) struct Cache {
     /// Those of them that died, and about how many bytes they take.
     buried: Vec<Made>,
     buried_bytes: usize,
-    /// Units lifted since [`Cache::take_interpreted`], if pages are kept.
-    lifted: Vec<Arc<Unit>>,
     /// Blocks that have run once without a unit.
     seen: Seen,
     /// Host addresses of modules' code.
@@ -194,8 +192,7 @@ impl Cache {
             unkept: Vec::new(),
             buried: Vec::new(),
             buried_bytes: 0,
-            lifted: Vec::new(),
-            seen: Seen::default(),
+            seen: Seen::new(paged),
             modules: Vec::new(),
             lifted_bytes: 0,
             most_lifted_bytes,
@@ -240,7 +237,6 @@ impl Cache {
         self.log.clear();
         // The parent keeps what it has made.
         self.unkept.clear();
-        self.lifted.clear();
         self.seen.set_given();
         for unit in self.wanted.drain(..) {
             unit.queued.store(false, Ordering::Relaxed);
@@ -257,11 +253,13 @@ impl Cache {
     }
 
     /// The unit of `at`, if there is one; and whether the block there runs for the first time, which is noted. `once`:
-    /// that is of interest. Units of what runs for the first time are not looked for: there is hardly ever one.
+    /// that is of interest. Units of what runs for the first time are not looked for: there is hardly ever one, unless it is
+    /// from another boot.
     #[inline]
     pub(crate) fn known(&mut self, at: At, once: bool) -> (Option<Arc<Unit>>, bool) {
         let first = once && self.seen.add(at);
-        let unit = if first { None } else { self.units.get(&at).cloned() };
+        let rare = first && self.keeping != Keeping::Pages;
+        let unit = if rare { None } else { self.units.get(&at).cloned() };
         (unit, first)
     }
 
@@ -291,7 +289,7 @@ impl Cache {
         Some(self.wanted.swap_remove(at))
     }
 
-    /// The words of the page of `at` that the interpreter has come to, with that at its start.
+    /// The words of the page of `at` that have run, or are in code with such, and that at its start.
     pub(crate) fn words_run(&self, at: At) -> PageWords {
         let mut words = [0; PAGE as usize / 256];
         let mut mark = |address: u64| {
@@ -300,8 +298,12 @@ impl Cache {
         };
         mark(at.key.pc);
         let units = self.unit_pages.get(&(at.page / PAGE)).into_iter().flatten();
-        for extent in units.filter_map(|at| self.units.get(at)?.extent.get()) {
-            extent.iter().flat_map(|r| r.clone().step_by(4)).for_each(&mut mark);
+        let blocks = units.filter_map(|at| self.units.get(at)?.extent.get());
+        // Blocks that ran once before they were translated have no units.
+        let regions = self.region_pages.get(&(at.page / PAGE)).into_iter().flatten();
+        let regions = regions.filter_map(|id| Some(&self.regions.get(id)?.subject.ranges));
+        for ranges in blocks.chain(regions) {
+            ranges.iter().flat_map(|r| r.clone().step_by(4)).for_each(&mut mark);
         }
         words
     }
@@ -326,10 +328,6 @@ impl Cache {
         }
         // Its pages know it already if this is not the first time.
         if unit.extent.get().is_none() {
-            let noted = || unit.words.get().is_some() && self.lifted.len() < MOST_LIFTED;
-            if self.keeping == Keeping::Pages && noted() {
-                self.lifted.push(unit.clone());
-            }
             self.register(unit, &region.code);
         }
         self.lifted_bytes += unit::weight(&region);

@@ -68,7 +68,6 @@ impl Cache {
             ats.retain(|at| units.contains_key(at));
             !ats.is_empty()
         });
-        self.lifted.clear();
         self.lifted_bytes = 0;
     }
 
@@ -84,8 +83,8 @@ impl Cache {
         (self.unit_pages, self.region_pages) = (FxHashMap::default(), FxHashMap::default());
         self.by_virtual_page = self.by_virtual_page.is_some().then(FxHashMap::default);
         (self.regions, self.by_cell) = (FxHashMap::default(), BTreeMap::new());
-        (self.wanted, self.lifted, self.unkept) = (Vec::new(), Vec::new(), Vec::new());
-        self.seen = Seen::default();
+        (self.wanted, self.unkept) = (Vec::new(), Vec::new());
+        self.seen = Seen::new(self.by_virtual_page.is_some());
         (self.buried, self.buried_bytes, self.lifted_bytes) = (Vec::new(), 0, 0);
         self.memory.reset();
     }

@@ -3,25 +3,32 @@
 
 use std::ops::Range;
 
-use jib_ir::region::Key;
 use rustc_hash::FxHashMap;
 
 use super::{At, PAGE, PageWords};
 
 /// See the module documentation.
-#[derive(Default)]
 pub(super) struct Seen {
-    pages: FxHashMap<At, Page>,
-    /// The modes there are among them.
-    modes: Vec<u32>,
+    /// By the number of the page that they are invalidated by: few modes see the same one, at few guest addresses.
+    pages: FxHashMap<u64, Vec<Page>>,
+    /// Addresses are translated: blocks are invalidated by physical page.
+    paged: bool,
 }
 
 /// Bits for the first instructions of blocks.
-#[derive(Default)]
 struct Page {
+    /// The page's first instruction.
+    base: At,
     run: PageWords,
     /// Those that [`Seen::take`] gave.
     given: PageWords,
+}
+
+impl Page {
+    fn new(base: At) -> Page {
+        let none = [0; PAGE as usize / 256];
+        Page { base, run: none, given: none }
+    }
 }
 
 /// The page of `at`, and where in it: index of a word of bits, and the bit.
@@ -31,36 +38,47 @@ fn place(at: At) -> (At, usize, u64) {
 }
 
 impl Seen {
+    /// Nothing has run; `paged` where addresses are translated.
+    pub(super) fn new(paged: bool) -> Seen {
+        Seen { pages: FxHashMap::default(), paged }
+    }
+
+    /// The number of the page that `at` is invalidated by.
+    fn number(&self, at: At) -> u64 {
+        if self.paged { at.page / PAGE } else { at.key.pc / PAGE }
+    }
+
     /// Notes that the block at `at` runs. Is that new?
     #[inline]
     pub(super) fn add(&mut self, at: At) -> bool {
-        let (page, n, bit) = place(at);
-        let page = self.pages.entry(page).or_insert_with(|| {
-            if !self.modes.contains(&at.key.mode) {
-                self.modes.push(at.key.mode);
-            }
-            Page::default()
+        let (base, n, bit) = place(at);
+        let pages = self.pages.entry(self.number(at)).or_default();
+        let known = pages.iter().position(|p| p.base == base).unwrap_or_else(|| {
+            pages.push(Page::new(base));
+            pages.len() - 1
         });
-        let new = page.run[n] & bit == 0;
-        page.run[n] |= bit;
+        let run = &mut pages[known].run[n];
+        let new = *run & bit == 0;
+        *run |= bit;
         new
     }
 
     /// Has the block at `at` run?
     #[inline]
     pub(super) fn contains(&self, at: At) -> bool {
-        let (page, n, bit) = place(at);
-        self.pages.get(&page).is_some_and(|p| p.run[n] & bit != 0)
+        let (base, n, bit) = place(at);
+        let mut pages = self.pages.get(&self.number(at)).into_iter().flatten();
+        pages.find(|p| p.base == base).is_some_and(|p| p.run[n] & bit != 0)
     }
 
     /// The blocks that were not given before.
     pub(super) fn take(&mut self) -> Vec<At> {
         let mut blocks = Vec::new();
-        for (base, page) in &mut self.pages {
+        for page in self.pages.values_mut().flatten() {
             for word in 0..PAGE / 4 {
                 let (n, bit) = (word as usize / 64, 1 << (word % 64));
                 if page.run[n] & !page.given[n] & bit != 0 {
-                    blocks.push(base.to(base.key.pc + 4 * word));
+                    blocks.push(page.base.to(page.base.key.pc + 4 * word));
                 }
             }
             page.given = page.run;
@@ -70,24 +88,24 @@ impl Seen {
 
     /// [`Seen::take`] need not give those that are known now.
     pub(super) fn set_given(&mut self) {
-        self.pages.values_mut().for_each(|page| page.given = page.run);
+        self.pages.values_mut().flatten().for_each(|page| page.given = page.run);
     }
 
-    /// Forgets the blocks at guest addresses in `range`, of which the page is known by no other.
+    /// Forgets the blocks that are made from bytes in `range`, as [`super::Cache::invalidate`] knows them.
     pub(super) fn forget(&mut self, range: &Range<u64>) {
         if range.is_empty() {
             return;
         }
         let (first, last) = (range.start / PAGE, (range.end - 1) / PAGE);
         if last - first >= self.pages.len() as u64 {
-            return self.pages.retain(|at, _| !(first..=last).contains(&(at.key.pc / PAGE)));
+            return self.pages.retain(|number, _| !(first..=last).contains(number));
         }
-        for (base, &mode) in (first..=last).flat_map(|page| self.modes.iter().map(move |mode| (page * PAGE, mode))) {
-            let at = At { key: Key { pc: base, mode }, page: 0 };
-            let Some(page) = self.pages.get_mut(&at) else { continue };
-            for pc in (base..base + PAGE).step_by(4).filter(|pc| range.contains(pc)) {
-                let (_, n, bit) = place(at.to(pc));
-                page.run[n] &= !bit;
+        for number in first..=last {
+            let Some(pages) = self.pages.get_mut(&number) else { continue };
+            let start = number * PAGE;
+            for address in (start..start + PAGE).step_by(4).filter(|address| range.contains(address)) {
+                let word = (address % PAGE / 4) as usize;
+                pages.iter_mut().for_each(|page| page.run[word / 64] &= !(1 << (word % 64)));
             }
         }
     }
@@ -96,11 +114,12 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jib_ir::region::Key;
 
     #[test]
     fn blocks_are_given_once_and_forgotten_by_page() {
         let at = |pc, mode| At { key: Key { pc, mode }, page: 0 };
-        let mut seen = Seen::default();
+        let mut seen = Seen::new(false);
         assert!(seen.add(at(0x1ffc, 0)) && seen.add(at(0x2000, 1)) && !seen.add(at(0x2000, 1)));
         assert!(seen.contains(at(0x1ffc, 0)) && !seen.contains(at(0x1ffc, 1)) && !seen.contains(at(0x1ff8, 0)));
         let mut given = seen.take();
@@ -114,5 +133,20 @@ mod tests {
         assert!(!seen.contains(at(0x1ffc, 0)) && seen.contains(at(0x1000, 0)) && seen.contains(at(0x2000, 1)));
         seen.forget(&(0..u64::MAX));
         assert!(!seen.contains(at(0x1000, 0)) && !seen.contains(at(0x2000, 1)));
+    }
+
+    #[test]
+    fn where_addresses_are_translated_the_physical_page_counts() {
+        let at = |pc, page| At { key: Key { pc, mode: 0 }, page };
+        let mut seen = Seen::new(true);
+        let blocks = [at(0xffff_8000, 0x5000), at(0x1008, 0x5000), at(0x1008, 0x6000)];
+        assert!(blocks.into_iter().all(|at| seen.add(at)));
+        assert!(!seen.contains(at(0xffff_8000, 0x6000)));
+        seen.forget(&(0x1000..0x2000));
+        assert_eq!(blocks.map(|at| seen.contains(at)), [true; 3]);
+        seen.forget(&(0x5008..0x500c));
+        assert_eq!(blocks.map(|at| seen.contains(at)), [true, false, true]);
+        seen.forget(&(0..u64::MAX));
+        assert_eq!(blocks.map(|at| seen.contains(at)), [false; 3]);
     }
 }

@@ -30,8 +30,6 @@ pub(crate) struct Unit {
     block: Mutex<Option<Arc<Region>>>,
     /// Guest bytes of the block, once it has been lifted.
     pub(super) extent: OnceLock<Vec<Range<u64>>>,
-    /// The instruction words there, if they are to be kept.
-    pub(crate) words: OnceLock<Vec<u32>>,
     /// Address of compiled code, or 0.
     pub(crate) code: AtomicU64,
     /// Runs in the interpreter.
@@ -57,7 +55,6 @@ impl Unit {
             at,
             block: Mutex::new(None),
             extent: OnceLock::new(),
-            words: OnceLock::new(),
             code: AtomicU64::new(0),
             runs: AtomicU32::new(0),
             too_hard: AtomicBool::new(false),
@@ -88,15 +85,6 @@ impl Unit {
     pub(super) fn set_block(&self, region: Region) {
         let _ = self.extent.set(region.code.clone());
         *self.block.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(region));
-    }
-
-    /// Notes the words that its block is made from. False if they were others before: then it is about to die.
-    pub(crate) fn note_words(&self, words: Vec<u32>) -> bool {
-        match self.words.get() {
-            Some(known) => *known == words,
-            // If another thread has been faster, the next time tells.
-            None => self.words.set(words).is_ok(),
-        }
     }
 
     /// About how many bytes its block takes, if it is there.

@@ -31,7 +31,7 @@ use crate::options::{EngineKind, Memory, Options};
 pub(crate) use module::Module;
 use module::{Old, map};
 pub use pages::PageStore;
-pub(crate) use pages::Piece;
+pub(crate) use pages::{Kept, Piece};
 pub(crate) use record::Record;
 
 /// Version of the files' layout.
