@@ -73,7 +73,7 @@ pub(crate) const fn cause(code: u64) -> usize {
 
 /// Entries of an indirect table: one for all guest code, or, with translated addresses (`paged`), one of several.
 pub(crate) const fn table_entries(paged: bool) -> usize {
-    if paged { 1 << 12 } else { 1 << 18 }
+    if paged { 1 << 14 } else { 1 << 18 }
 }
 
 /// The bits of a guest pc that tell its entry among so many.
