@@ -14,7 +14,8 @@ set -- pthread clone fork vfork vforkmany daemon zombie wait kill sigq sigrt sig
     zlib tsearch hdd flock fifo dup rmap access
 O=
 for s; do O="$O --$s 1"; done
-S="--vm-bytes 32m --mmap-bytes 32m --mremap-bytes 8m --hdd-bytes 8m --mmaphuge-mmaps 64 --shm-bytes 1m --shm-objs 4"
+# What `malloc` and `shm` have by chance is kept small, so that growth of ours would show beside it.
+S="--malloc-bytes 4k --malloc-max 2048 --vm-bytes 32m --mmap-bytes 32m --mremap-bytes 8m --hdd-bytes 8m --mmaphuge-mmaps 64 --shm-bytes 1m --shm-objs 4"
 stress-ng --verify --metrics-brief --timeout ${T}s $S $O > log 2>&1 &
 P=$!
 su nobody -s /bin/sh -c "cd nobody && exec stress-ng --verify --metrics-brief --timeout ${T}s $(printf -- '--%s 1 ' $U)" > nobody.log 2>&1 &
