@@ -250,7 +250,7 @@ fn a_crash_is_seen_before_it_kills() {
 #[test]
 fn signed_return_addresses() {
     let program = threads("-g -O0 -static -mbranch-protection=pac-ret");
-    let waiting = start(exe().args(["run", "--cpu=max", "--gdb=127.0.0.1:0", "-E", "CRASH=1", "--"]).arg(&program));
+    let waiting = start(exe().args(["run", "--cpu=max", "--gdb=127.0.0.1:0", "--"]).arg(&program));
     let script = "info registers pauth_cmask\nbreak worker\ncontinue\nbreak add\nset scheduler-locking on\ncontinue\nbacktrace\nkill\n";
     let session = waiting.debug(Some(&program), script);
     session.said(&["pauth_cmask", "0x7f000000000000", "#0  add", "in worker", "#2  ", "[PAC] in start_thread"]);

@@ -4,7 +4,8 @@
 //! descriptor, `s` string, `x` flags, `o` mode, `p` address, `w` bytes whose number is the next argument,
 //! `r` bytes whose number is the result; `T` time, `Q` set of signals, `V` list of strings, `E` environment,
 //! `a` socket address whose length is the next argument, `2` two descriptors, `3` arguments of `clone3`,
-//! each behind a pointer; the other letters are values with names ([`strace::decode`](super::strace)).
+//! each behind a pointer and read after the call, so not where it writes something else there; the other
+//! letters are values with names ([`strace::decode`](super::strace)).
 
 use libc::*;
 
@@ -123,8 +124,8 @@ rows! {
     69 preadv "dpdd" Pass(SYS_preadv);
     70 pwritev "dpdd" Call(ptrace::pwritev);
     71 sendfile "ddpd" Pass(SYS_sendfile);
-    72 pselect6 "dpppTp" Call(wait::pselect6);
-    73 ppoll "pdTQd" Call(wait::ppoll);
+    72 pselect6 "dppppp" Call(wait::pselect6);
+    73 ppoll "pdpQd" Call(wait::ppoll);
     74 signalfd4 "dpdx" Pass(SYS_signalfd4);
     75 vmsplice "dpdx" Pass(SYS_vmsplice);
     76 splice "dpdpdx" Pass(SYS_splice);
@@ -294,7 +295,7 @@ rows! {
     240 rt_tgsigqueueinfo "ddSp" Pass(SYS_rt_tgsigqueueinfo);
     241 perf_event_open "pdddx" Pass(SYS_perf_event_open);
     242 accept4 "dppx" Pass(SYS_accept4);
-    243 recvmmsg "dpdyT" Pass(SYS_recvmmsg);
+    243 recvmmsg "dpdyp" Pass(SYS_recvmmsg);
     260 wait4 "dpWp" Call(ptrace::wait4);
     261 prlimit64 "dlpp" Call(system::prlimit64);
     262 fanotify_init "xx" Call(file::fanotify_init);

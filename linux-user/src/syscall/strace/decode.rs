@@ -71,7 +71,7 @@ fn argument(line: &mut String, kind: char, v: u64, next: u64, result: Option<i64
         'x' => return push(line, format_args!("{v:#x}")),
         _ => return pointer(line, v),
     };
-    // These words are 32 bits wide, but for what is a length of memory.
+    // The kernel takes 32 bits of the others.
     names.write(line, if matches!(kind, 'R' | 'M' | 'C') { v } else { v & 0xffff_ffff });
 }
 

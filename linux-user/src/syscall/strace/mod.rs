@@ -30,7 +30,7 @@ pub(crate) fn begin(process: &Process) -> Option<Instant> {
 /// Logs a call, with its result if it returns.
 pub(crate) fn log(t: &Thread, nr: u32, args: &Args, result: Option<i64>, began: Option<Instant>) {
     let Some(fd) = t.process.own.log else { return };
-    let took = began.map_or(Duration::ZERO, |b| b.elapsed());
+    let took = began.filter(|_| result.is_some()).map(|b| b.elapsed().as_secs_f64());
     let row = table::find(nr);
     let name = row.map_or_else(|| format!("syscall_{nr}"), |row| row.name.into());
     let arguments = decode::arguments(row.map_or("xxx", |row| row.args), args, result);
@@ -49,8 +49,8 @@ pub(crate) fn log(t: &Thread, nr: u32, args: &Args, result: Option<i64>, began: 
                 }
                 Some(v) => object["result"] = v.into(),
             }
-            if result.is_some() {
-                object["seconds"] = took.as_secs_f64().into();
+            if let Some(took) = took {
+                object["seconds"] = took.into();
             }
             format!("{object}\n")
         }
@@ -67,7 +67,10 @@ pub(crate) fn log(t: &Thread, nr: u32, args: &Args, result: Option<i64>, began: 
             };
             let text = format!("{name}({}) = {result}", arguments.join(", "));
             match format {
-                CallLog::Time => format!("{} {text} <{:.6}>\n", clock(began), took.as_secs_f64()),
+                CallLog::Time => {
+                    let took = took.map_or_else(String::new, |took| format!(" <{took:.6}>"));
+                    format!("{} {text}{took}\n", clock(began))
+                }
                 _ => format!("{} {text}\n", host::gettid()),
             }
         }
@@ -80,7 +83,7 @@ pub(crate) fn signal(process: &Process, info: &SigInfo) {
     let Some(fd) = process.own.log else { return };
     let mut name = String::new();
     names::SIGNAL.write(&mut name, info.signal() as u64);
-    let code = names::fault_code(info.signal(), info.code());
+    let code = names::signal_code(info.signal(), info.code());
     let code = code.map_or_else(|| info.code().to_string(), String::from);
     let synchronous =
         matches!(info.signal(), libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP);

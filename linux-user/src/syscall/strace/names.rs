@@ -27,8 +27,8 @@ impl Names {
         let value = word & self.field;
         match self.values.iter().find(|(v, _)| *v == value) {
             Some((_, name)) => part(format_args!("{name}")),
-            None if value == 0 || self.values.is_empty() => {}
-            None if self.bits.is_empty() => part(format_args!("{}", value as i32)),
+            None if value == 0 => {}
+            None if self.field == NUMBER => part(format_args!("{}", value as i32)),
             None => part(format_args!("{value:#x}")),
         }
         let mut rest = word & !self.field;
@@ -51,9 +51,12 @@ macro_rules! named {
     ($($name:ident)*) => { &[$((libc::$name as u64, stringify!($name))),*] };
 }
 
+/// The field of a word that is a number: one without a name is shown in decimal.
+const NUMBER: u64 = 0xffff_ffff;
+
 /// One of these values.
 const fn one(values: &'static [(u64, &'static str)]) -> Names {
-    Names { field: 0xffff_ffff, values, bits: &[] }
+    Names { field: NUMBER, values, bits: &[] }
 }
 
 /// Any of these bits.
@@ -61,13 +64,13 @@ const fn any(bits: &'static [(u64, &'static str)]) -> Names {
     Names { field: 0, values: &[], bits }
 }
 
-/// The four that differ come first.
+/// Those that differ come first, and `O_TMPFILE`, which contains `O_DIRECTORY`, before all.
 const OPEN: &[(u64, &str)] = &[
+    (0o20_040_000, "O_TMPFILE"),
     (0o40000, "O_DIRECTORY"),
     (0o100000, "O_NOFOLLOW"),
     (0o200000, "O_DIRECT"),
     (0o400000, "O_LARGEFILE"),
-    (0o20_000_000, "O_TMPFILE"),
     (libc::O_CREAT as u64, "O_CREAT"),
     (libc::O_EXCL as u64, "O_EXCL"),
     (libc::O_NOCTTY as u64, "O_NOCTTY"),
@@ -177,8 +180,7 @@ pub(super) const IOCTL: Names = Names {
     values: named!(TCGETS TCSETS TCSETSW TCSETSF TCSBRK TCXONC TCFLSH TIOCEXCL TIOCNXCL TIOCSCTTY TIOCGPGRP TIOCSPGRP
         TIOCOUTQ TIOCGWINSZ TIOCSWINSZ FIONREAD FIONBIO TIOCNOTTY TIOCGSID TIOCGPTN TIOCSPTLCK FIOCLEX FIONCLEX FIOASYNC
         FICLONE),
-    // None, but unknown ones are shown in hexadecimal.
-    bits: &[(1 << 63, "?")],
+    bits: &[],
 };
 /// What `rt_sigprocmask` does.
 pub(super) const HOW: Names = one(named!(SIG_BLOCK SIG_UNBLOCK SIG_SETMASK));
@@ -204,8 +206,8 @@ pub(super) const RANDOM: Names = any(named!(GRND_NONBLOCK GRND_RANDOM));
 pub(super) const MOUNT: Names = any(named!(MS_RDONLY MS_NOSUID MS_NODEV MS_NOEXEC MS_SYNCHRONOUS MS_REMOUNT
     MS_MANDLOCK MS_DIRSYNC MS_NOATIME MS_NODIRATIME MS_BIND MS_MOVE MS_REC MS_SILENT MS_PRIVATE MS_SLAVE MS_SHARED
     MS_RELATIME MS_STRICTATIME MS_LAZYTIME));
-/// Codes of signals that are faults, by signal: Linux, `asm-generic/siginfo.h`.
-pub(super) fn fault_code(signal: i32, code: i32) -> Option<&'static str> {
+/// Names of `si_code`, by signal: Linux, `asm-generic/siginfo.h`.
+pub(super) fn signal_code(signal: i32, code: i32) -> Option<&'static str> {
     Some(match (signal, code) {
         (libc::SIGSEGV, 1) => "SEGV_MAPERR",
         (libc::SIGSEGV, 2) => "SEGV_ACCERR",
@@ -239,6 +241,7 @@ mod tests {
     fn words_are_read_as_fields_and_bits() {
         assert_eq!(text(&OPEN_FLAGS, 0), "O_RDONLY");
         assert_eq!(text(&OPEN_FLAGS, 0o2_240_101), "O_WRONLY|O_DIRECTORY|O_DIRECT|O_CREAT|O_CLOEXEC");
+        assert_eq!(text(&OPEN_FLAGS, 0o20_040_002), "O_RDWR|O_TMPFILE");
         assert_eq!(text(&OPEN_FLAGS, 3 | 0x4000_0000), "0x3|0x40000000");
         assert_eq!(text(&PROT, 0), "0");
         assert_eq!(text(&PROT, 0x15), "PROT_READ|PROT_EXEC|PROT_BTI");
